@@ -1,0 +1,292 @@
+// The shapes that cross between the supervisor and the data plane. csrc/copy/engine.h,
+// csrc/transport/lu.h and csrc/device/device.h are the source of truth for their meaning; here they
+// have the units and ranges that TypeScript sees. Nothing here imports the addon.
+
+/** How a command ended (csrc/transport/lu.h gt_outcome). Only "delivered" gives status and sense meaning. */
+export type Outcome = "delivered" | "transport" | "timed-out" | "aborted";
+
+/** Answer of one SCSI command. */
+export interface ScsiAnswer {
+  readonly outcome: Outcome;
+  /** SAM-5 status code: 0x00 GOOD, 0x02 CHECK CONDITION, 0x08 BUSY, 0x18 RESERVATION CONFLICT, … */
+  readonly status: number;
+  /** Sense data as the device gave it; empty when there was none. */
+  readonly sense: Uint8Array;
+  /** Data-in bytes that really came (parameter data, never payload). */
+  readonly data: Uint8Array;
+  /** Bytes asked for less bytes moved; negative when the device had more. */
+  readonly residual: number;
+  readonly hostStatus: number;
+  readonly driverStatus: number;
+}
+
+export interface ExecuteOptions {
+  /** Room for data-in, bytes; at most PARAMETER_MAX. */
+  readonly dataIn?: number;
+  /** Data-out, at most PARAMETER_MAX bytes. */
+  readonly dataOut?: Uint8Array;
+  /** Milliseconds; default 30000. */
+  readonly timeoutMs?: number;
+}
+
+/** Largest parameter list that may cross into V8, bytes. Payload goes through the copy engine. */
+export const PARAMETER_MAX = 1 << 20;
+
+/** An emulated device of this process. */
+export interface EmulatedDevice {
+  inject(fault: Fault): void;
+  clearFaults(): void;
+  /** Bytes per second; 0: unpaced. */
+  pace(bytesPerS: bigint): void;
+  /** Drops this handle; the device lives on while LUs have it open. */
+  close(): void;
+}
+
+export interface EmulatedTape extends EmulatedDevice {
+  load(cartridge: CartridgeOptions): void;
+  /** Throws NativeError ENOMEDIUM, EBUSY. */
+  unload(): void;
+}
+
+export interface DiskOptions {
+  readonly path: string;
+  readonly blockBytes: 512 | 4096;
+  /** 0n: as many as the file has; else the file is created or must have this size. */
+  readonly blocks: bigint;
+  readonly vendor?: string;
+  readonly product?: string;
+  readonly serial?: string;
+  readonly thin?: boolean;
+  readonly readOnly?: boolean;
+  readonly maxTransferBlocks?: number;
+}
+
+export interface TapeOptions {
+  readonly vendor?: string;
+  readonly product?: string;
+  readonly serial?: string;
+  readonly maxBlockBytes?: number;
+}
+
+export interface CartridgeOptions {
+  readonly path: string;
+  /** 0n: unlimited. */
+  readonly capacityBytes?: bigint;
+  readonly earlyWarningBytes?: bigint;
+  readonly writeProtected?: boolean;
+  readonly worm?: boolean;
+}
+
+export interface Fault {
+  /** 0xffff: any opcode. */
+  readonly opcode?: number;
+  readonly first?: bigint;
+  readonly last?: bigint;
+  readonly skip?: number;
+  readonly count?: number;
+  readonly status?: number;
+  readonly key?: number;
+  readonly asc?: number;
+  readonly ascq?: number;
+  readonly outcome?: "transport" | "timed-out";
+  readonly after?: boolean;
+  readonly deferred?: boolean;
+  readonly delayMs?: number;
+}
+
+export type LuTarget =
+  | { readonly transport: "virtual"; readonly device: EmulatedDevice }
+  | { readonly transport: "sg"; readonly path: string; readonly reservedBytes?: number; readonly directIo?: boolean }
+  | {
+      readonly transport: "iscsi";
+      readonly portal: string;
+      readonly target: string;
+      readonly lun: number;
+      readonly initiator: string;
+      readonly chap?: { readonly user: string; readonly secret: string };
+      readonly targetChap?: { readonly user: string; readonly secret: string };
+      readonly headerDigest?: boolean;
+      readonly connectTimeoutMs?: number;
+    };
+
+/** A logical unit opened as one I_T nexus. While a copy runs on it, execute() throws NativeError EBUSY. */
+export interface Lu {
+  readonly transport: "virtual" | "sg" | "iscsi";
+  /** Bytes that one command can move. */
+  readonly maxTransferBytes: number;
+  readonly maxQueue: number;
+  execute(cdb: Uint8Array, options?: ExecuteOptions): Promise<ScsiAnswer>;
+  /** Waits for what is outstanding (aborting it); a copy that uses the LU is cancelled first. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** Operations of a segment program; the numbers of csrc/copy/engine.h gt_op. */
+export const Op = {
+  INLINE: 1,
+  EXTENT: 2,
+  ZEROS: 3,
+  TAPE: 4,
+  DISCARD: 5,
+  HOLD: 6,
+  COMPARE: 7,
+  FILEMARK: 8,
+  FLUSH: 9,
+  LOCATE: 10,
+  SPACE: 11,
+} as const;
+
+/** Bytes of one packed segment: u64 addr, u64 bytes, u32 tag, u8 op, u8 lu, u16 skip, little-endian. */
+export const SEGMENT_BYTES = 24;
+
+/** Most segments that one append may carry on either side. */
+export const QUEUE_SEGMENTS = 65536;
+
+/** Digest in progress of the member that is open at a checkpoint; opaque, to be stored as it is. */
+export type DigestState = Uint8Array;
+
+export interface CopyLu {
+  readonly lu: Lu;
+  /** Peripheral device type: 0 disk, 1 tape. */
+  readonly type: 0 | 1;
+  /** Disk: bytes of a logical block. Tape: 0. */
+  readonly blockBytes: number;
+  /** Disk: capacity in blocks. Tape: 0n. */
+  readonly blocks: bigint;
+  /** Largest transfer that the device takes in one command, bytes; 0: the transport's. */
+  readonly maxIoBytes: number;
+}
+
+export interface CopyOptions {
+  readonly arena: Arena;
+  readonly ringBytes: number;
+  readonly lus: readonly CopyLu[];
+  readonly tapeBlockBytes: number;
+  readonly ioBytes?: number;
+  readonly depth?: number;
+  readonly sha256?: boolean;
+  readonly zeroFill?: boolean;
+  readonly streamOffset?: bigint;
+  readonly tapeObject?: bigint;
+  readonly digest?: DigestState;
+  readonly checkpointBytes?: bigint;
+  readonly checkpointMs?: number;
+  readonly bytesPerS?: bigint;
+  readonly commandTimeoutMs?: number;
+  readonly tapeTimeoutMs?: number;
+  readonly retryLimit?: number;
+  readonly busyLimitMs?: number;
+}
+
+export type CopyResult =
+  | "ok"
+  | "cancelled"
+  | "volume-full"
+  | "tape-ended"
+  | "device-error"
+  | "transport-error"
+  | "block-too-large"
+  | "internal";
+
+export interface FailedCommand {
+  readonly lu: number;
+  /** "source" when the gathering side failed. */
+  readonly side: "source" | "destination";
+  readonly outcome: Outcome;
+  readonly status: number;
+  readonly sense: Uint8Array;
+  readonly cdb: Uint8Array;
+}
+
+export type CopyEvent =
+  | { readonly type: "hungry" }
+  | {
+      readonly type: "checkpoint";
+      readonly streamOffset: bigint;
+      readonly object: bigint;
+      readonly digest: DigestState;
+    }
+  | {
+      readonly type: "digest";
+      readonly tag: number;
+      readonly bytes: bigint;
+      readonly crc32c: number;
+      readonly sha256?: Uint8Array;
+    }
+  | { readonly type: "block-crcs"; readonly object: bigint; readonly crcs: Uint32Array }
+  | { readonly type: "held"; readonly cookie: bigint; readonly data: Uint8Array }
+  | {
+      readonly type: "medium-error";
+      readonly lu: number;
+      readonly lba: bigint;
+      readonly blocks: bigint;
+      readonly streamOffset: bigint;
+      readonly sense: Uint8Array;
+    }
+  | { readonly type: "miscompare"; readonly lu: number; readonly lba: bigint; readonly streamOffset: bigint }
+  | { readonly type: "retried"; readonly lu: number; readonly count: number; readonly failed: FailedCommand }
+  | {
+      readonly type: "done";
+      readonly result: CopyResult;
+      readonly streamOffset: bigint;
+      readonly object: bigint;
+      readonly digest: DigestState;
+      /** errno for "internal", else 0. */
+      readonly error: number;
+      readonly failed?: FailedCommand;
+    };
+
+export interface StageStats {
+  readonly bytes: bigint;
+  readonly commands: bigint;
+  readonly retries: bigint;
+  readonly busyNs: bigint;
+  readonly waitNs: bigint;
+}
+
+export interface CopyStats {
+  readonly gather: StageStats;
+  readonly scatter: StageStats;
+  readonly tapeWaits: bigint;
+  readonly tapeWaitNs: bigint;
+  readonly throttleNs: bigint;
+  readonly streamOffset: bigint;
+  readonly mediumErrors: bigint;
+  readonly elapsedNs: bigint;
+}
+
+export interface Arena {
+  readonly bytes: bigint;
+  freeBytes(): bigint;
+  /** Throws NativeError EBUSY while a copy uses a slice. */
+  close(): void;
+}
+
+/** One run of the engine. Control calls never block; close() waits for the threads off the event loop. */
+export interface Copy {
+  /** gather, scatter: packed segments (SEGMENT_BYTES each). Copies all three before it returns.
+   * Returns false when the queue is full (nothing was taken: try again after "hungry").
+   * Throws NativeError EINVAL with `segment` = index of the wrong one (gather first, then scatter). */
+  append(gather: Uint8Array, scatter: Uint8Array, inline: Uint8Array): boolean;
+  finish(): void;
+  pause(): void;
+  resume(): void;
+  cancel(): void;
+  rate(bytesPerS: bigint): void;
+  /** Events in order; empty when there are none. */
+  take(): CopyEvent[];
+  stats(): CopyStats;
+  close(): Promise<void>;
+}
+
+/** The data plane, as src/native/index.ts offers it. */
+export interface Native {
+  openDisk(options: DiskOptions): EmulatedDevice;
+  openTape(options: TapeOptions): EmulatedTape;
+  openLu(target: LuTarget): Promise<Lu>;
+  createArena(bytes: bigint): Arena;
+  /** onEvents is called on the event loop whenever take() has something new (coalesced). */
+  startCopy(options: CopyOptions, onEvents: () => void): Copy;
+  crc32c(data: Uint8Array, seed?: number): number;
+  /** Sends one datagram to $NOTIFY_SOCKET (sd_notify(3)). False when there is none. */
+  sdNotify(state: string): boolean;
+}
