@@ -22,6 +22,13 @@ export const ERRORS = {
   // keys and gate
   // sys
   INTERNAL: row("system", "A defect of Gantry itself; please report it with the log."),
+  CONFIG_INVALID: row(
+    "input",
+    "Keys of the configuration are missing, unknown or wrong; each problem has its line in `details.problems`.",
+  ),
+  CONFIG_SYNTAX: row("input", "The configuration is no valid TOML; the line is in `details.line`."),
+  CONFIG_UNREADABLE: row("input", "The configuration file cannot be read; check the path and its permissions."),
+  STORE_UNUSABLE: row("system", "The state directory cannot be read or written; nothing of the write was kept."),
   // jobs
   // agent
   // archive

@@ -1,0 +1,105 @@
+// The one store of the bridge: small records on stable storage, written atomically, in LMDB.
+// A promise of put, delete or batch resolves when the change is on stable storage (fdatasync done),
+// never before: what is acknowledged is durable. Reads are synchronous and see every resolved write.
+import { mkdirSync } from "node:fs";
+import { open, type RootDatabase } from "lmdb";
+import { GantryError, messageOf } from "./errors.js";
+
+/** A key is a path of names and whole numbers (below 2^53); order is by part, numbers before text. */
+export type StoreKey = readonly (string | number)[];
+
+export type StoreChange =
+  | { readonly put: StoreKey; readonly value: Uint8Array }
+  | { readonly delete: StoreKey }
+  /** Deletes every key that starts with these parts. */
+  | { readonly deleteUnder: StoreKey };
+
+export interface Store {
+  get(key: StoreKey): Uint8Array | undefined;
+  put(key: StoreKey, value: Uint8Array): Promise<void>;
+  delete(key: StoreKey): Promise<void>;
+  /** All of it or nothing of it, also over a power loss. */
+  batch(changes: readonly StoreChange[]): Promise<void>;
+  /** Entries whose key starts with these parts, in key order. */
+  under(prefix: StoreKey): Iterable<{ readonly key: StoreKey; readonly value: Uint8Array }>;
+  close(): Promise<void>;
+}
+
+/** Highest part there is in LMDB's key order, for the end of a range. */
+const AFTER_ALL = "\u{10FFFF}";
+
+/**
+ * Opens (and makes) the store in a directory. Throws STORE_UNUSABLE when the directory cannot be used: full,
+ * read-only, or held by somebody else's files.
+ */
+export function openStore(directory: string): Store {
+  let db: RootDatabase<Buffer, (string | number)[]>;
+  try {
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    // overlappingSync off: a commit's promise then means "flushed", not only "visible".
+    db = open({ path: `${directory}/gantry.mdb`, encoding: "binary", overlappingSync: false, noSubdir: true });
+  } catch (error) {
+    throw new GantryError(
+      "STORE_UNUSABLE",
+      `The state directory ${directory} cannot be used: ${messageOf(error)}. Give the daemon a writable directory with room.`,
+      { cause: error },
+    );
+  }
+  return new LmdbStore(db, directory);
+}
+
+class LmdbStore implements Store {
+  readonly #db: RootDatabase<Buffer, (string | number)[]>;
+  readonly #directory: string;
+
+  constructor(db: RootDatabase<Buffer, (string | number)[]>, directory: string) {
+    this.#db = db;
+    this.#directory = directory;
+  }
+
+  get(key: StoreKey): Uint8Array | undefined {
+    return this.#db.get([...key]);
+  }
+
+  put(key: StoreKey, value: Uint8Array): Promise<void> {
+    return this.batch([{ put: key, value }]);
+  }
+
+  delete(key: StoreKey): Promise<void> {
+    return this.batch([{ delete: key }]);
+  }
+
+  async batch(changes: readonly StoreChange[]): Promise<void> {
+    try {
+      await this.#db.transaction(() => {
+        for (const change of changes) this.#apply(change);
+      });
+    } catch (error) {
+      throw new GantryError(
+        "STORE_UNUSABLE",
+        `The state directory ${this.#directory} did not take a write: ${messageOf(error)}. Nothing of it was kept; free space or mend the file system.`,
+        { cause: error },
+      );
+    }
+  }
+
+  /** Inside a write transaction these calls only queue; the transaction's promise tells how they ended. */
+  #apply(change: StoreChange): void {
+    if ("put" in change) void this.#db.put([...change.put], asBuffer(change.value));
+    else if ("delete" in change) void this.#db.remove([...change.delete]);
+    else for (const { key } of this.under(change.deleteUnder)) void this.#db.remove([...key]);
+  }
+
+  *under(prefix: StoreKey): Iterable<{ key: StoreKey; value: Uint8Array }> {
+    for (const { key, value } of this.#db.getRange({ start: [...prefix], end: [...prefix, AFTER_ALL] })) {
+      // LMDB gives a key of one part back as that part.
+      yield { key: Array.isArray(key) ? key : [key], value };
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#db.close();
+  }
+}
+
+const asBuffer = (value: Uint8Array): Buffer => Buffer.from(value.buffer, value.byteOffset, value.byteLength);

@@ -1,0 +1,77 @@
+#!/usr/bin/env bash
+# Makes a bare Debian 12 with Node ready to run, build and test Gantry. Safe to run again at any time: what is
+# there already is left alone, and then it costs well under two seconds.
+#
+#   tools/setup.sh demo    what `npm run demo` and the programs need
+#   tools/setup.sh test    that, and the real peers that the tests talk to
+set -euo pipefail
+cd "$(dirname "$0")/.."
+purpose=${1:-demo}
+
+say() { printf '\033[2m%s\033[0m\n' "setup: $*" >&2; }
+
+# Debian packages. Build tools and libiscsi (user-space iSCSI initiator); e2fsprogs to read ext4 images.
+packages=(gcc g++ make cmake pkg-config libiscsi-dev e2fsprogs tar)
+if [ "$purpose" = test ]; then
+  # Peers that judge us: an MQTT broker, an iSCSI target with disk and tape, two more tars, file systems.
+  # clang-format, cppcheck: style and lint of C. libatomic1: the current Node of the npm package needs it.
+  packages+=(mosquitto tgt libiscsi-bin libarchive-tools python3 openssl xfsprogs mount util-linux procps
+    clang-format-14 cppcheck libatomic1)
+fi
+
+missing=()
+installed=$(dpkg-query -W -f '${Package} ${db:Status-Status}\n' "${packages[@]}" 2>/dev/null || true)
+for package in "${packages[@]}"; do
+  grep -qx "$package installed" <<<"$installed" || missing+=("$package")
+done
+if [ ${#missing[@]} -gt 0 ]; then
+  if [ "$(id -u)" != 0 ]; then
+    echo "Some Debian packages are missing. Install them with this line, then run the same command again:" >&2
+    echo "  sudo apt-get install --no-install-recommends -y ${missing[*]}" >&2
+    exit 1
+  fi
+  say "installing Debian packages: ${missing[*]}"
+  # RUNLEVEL=1 keeps Debian from starting the peers as system services: the tests start their own.
+  export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1
+  log=$(mktemp)
+  if ! { apt-get install --no-install-recommends -y "${missing[@]}" || { apt-get update && apt-get install --no-install-recommends -y "${missing[@]}"; }; } >"$log" 2>&1 </dev/null; then
+    cat "$log" >&2
+    echo "setup: apt-get could not install ${missing[*]}; its output is above." >&2
+    exit 1
+  fi
+  rm -f "$log"
+fi
+
+# Two set-ups at once (two terminals) would trample on each other's node_modules.
+mkdir -p build
+exec 9>build/.setup.lock
+flock 9
+
+# npm packages, exactly as locked.
+if ! cmp -s package-lock.json node_modules/.gantry-lock 2>/dev/null; then
+  say "npm ci"
+  npm ci --silent
+  cp package-lock.json node_modules/.gantry-lock
+fi
+
+newer() { # newer STAMP PATH…: is anything in the paths newer than the stamp, or the stamp missing?
+  local stamp=$1
+  shift
+  [ ! -e "$stamp" ] || [ -n "$(find "$@" -newer "$stamp" -print -quit)" ]
+}
+
+if newer build/.native.stamp CMakeLists.txt csrc package-lock.json || [ ! -e build/bin/gantry.node ]; then
+  say "building the data plane (C)"
+  touch build/.native.stamp.new
+  npm run -s build:native >build/native.log 2>&1 || { cat build/native.log >&2; exit 1; }
+  mv build/.native.stamp.new build/.native.stamp
+fi
+if newer build/.ts.stamp src tools test package-lock.json || [ ! -e dist/src/main.js ]; then
+  say "building the supervisor (TypeScript)"
+  touch build/.ts.stamp.new
+  # A deleted source must not leave its compiled test behind.
+  rm -rf dist
+  npm run -s build:ts
+  chmod +x dist/src/main.js dist/src/shell/main.js dist/tools/broker/main.js dist/tools/agent/main.js
+  mv build/.ts.stamp.new build/.ts.stamp
+fi
