@@ -20,6 +20,56 @@ export const ERRORS = {
   NATIVE_FAILED: row("system", "The data plane could not do what was asked; the errno name is in `details.errno`."),
   // control
   // keys and gate
+  CLOCK_UNTRUSTED: row(
+    "refused",
+    "The bridge does not know the time, so it takes no key; set the clock, or tell it that the clock is right.",
+  ),
+  GATE_DEVICE: row("refused", "No key named by the job covers this device; ask the broker for one that does."),
+  GATE_HOLDER: row("refused", "The key was issued to another holder than this job."),
+  GATE_LIMIT: row("refused", "The job would move more bytes than its key allows."),
+  GATE_MEDIA: row("refused", "The key does not cover this cartridge, or names cartridges while the job names none."),
+  GATE_NO_KEY: row("refused", "The job names no key that is installed here; install the key first, then send the job."),
+  GATE_PRIORITY: row("refused", "The job asks for a higher priority than its key allows."),
+  GATE_REFUSED: row("refused", "At least one leg of the job is not admitted; `details.refusals` says which and why."),
+  GATE_RIGHT: row("refused", "The key covers the device but not what the job wants to do with it."),
+  KEY_ALGORITHM: row("refused", "The key is signed with an algorithm that is not taken; sign with EdDSA over Ed25519."),
+  KEY_AUDIENCE_WRONG: row("refused", "The key was issued for another bridge."),
+  KEY_CRITICAL_UNKNOWN: row(
+    "refused",
+    "The key says that something must be understood which this version does not know.",
+  ),
+  KEY_EPOCH_OLD: row("refused", "The key is of an epoch that was revoked; ask the broker for a new one."),
+  KEY_EXPIRED: row("refused", "The key's time is over; ask the broker for a renewal."),
+  KEY_ISSUER_INVALID: row(
+    "input",
+    "An issuer key is not a usable Ed25519 key; give the PEM or the 32 bytes in hexadecimal.",
+  ),
+  KEY_ISSUER_UNKNOWN: row("refused", "The key is signed by nobody whom the configuration trusts."),
+  KEY_LIFETIME_TOO_LONG: row("refused", "The key is valid for longer than the configuration allows."),
+  KEY_MALFORMED: row("input", "The bytes are not a key or a revocation order; the message says what is wrong."),
+  KEY_NOT_STORED: row(
+    "system",
+    "The key or order could not be put on stable storage, so it is not acknowledged; try again.",
+  ),
+  KEY_NOT_YET_VALID: row("refused", "The key's time has not come yet; check both clocks."),
+  KEY_RENEWAL_WRONG: row("refused", "A renewal must have the issuer and the holder of the key that it replaces."),
+  KEY_REPLAYED: row("refused", "Another key with this id was seen before; every key needs an id of its own."),
+  KEY_REVOKED: row("refused", "The key was revoked by its issuer."),
+  KEY_RING_CORRUPT: row(
+    "system",
+    "What was revoked cannot be read from the state directory, so no key is taken; restore it or clear the keys.",
+  ),
+  KEY_RING_FULL: row(
+    "refused",
+    "As many keys are installed as the configuration allows; revoke some or raise the limit.",
+  ),
+  KEY_SIGNATURE_WRONG: row("refused", "The signature does not match: the key was changed on the way or is forged."),
+  // wire
+  CBOR_INVALID: row("input", "The bytes are not CBOR in the strict form that keys use."),
+  HEX_INVALID: row("input", "The text is not hexadecimal."),
+  SCSI_DATA_INVALID: row("device", "A device's answer contradicts the standard; the message says where."),
+  SCSI_DATA_TRUNCATED: row("device", "A device's answer is shorter than what it says or must have."),
+  SCSI_FIELD_RANGE: row("input", "A value does not fit into its field of a command or parameter list."),
   // sys
   INTERNAL: row("system", "A defect of Gantry itself; please report it with the log."),
   CONFIG_INVALID: row(
