@@ -19,6 +19,52 @@ export const ERRORS = {
   NATIVE_CLOSED: row("state", "The handle was closed before or during the call; open it again."),
   NATIVE_FAILED: row("system", "The data plane could not do what was asked; the errno name is in `details.errno`."),
   // control
+  COMMAND_REJECTED: row(
+    "refused",
+    "The bridge refused the command with a code that is not known here; see `details.code`.",
+  ),
+  COMMAND_TIMED_OUT: row(
+    "state",
+    "No reply came in time; the command may or may not have been carried out: ask, or send it again with the same id.",
+  ),
+  LINK_BUSY: row("state", "Too much is waiting to be sent to the MQTT server; try again when it has drained."),
+  LINK_CLOSED: row("state", "The link to the MQTT server was stopped before this was acknowledged."),
+  LINK_REFUSED: row("refused", "The MQTT server refused a publication or subscription; check its access rules."),
+  LIST_CHUNK_CONFLICT: row(
+    "input",
+    "A chunk with this index and other bytes is stored already; drop the list and send it again.",
+  ),
+  LIST_EXISTS: row("input", "A list with this id and another header exists; choose another id or drop the list."),
+  LIST_IN_USE: row("state", "A job needs the list; cancel the job or wait for its end."),
+  LIST_INCOMPLETE: row(
+    "state",
+    "Not all chunks of the list are stored; ask for `list.status` and send those that are missing.",
+  ),
+  LIST_INVALID: row("input", "The list contradicts itself or its header; the list is dropped, make it again."),
+  LIST_LIMIT: row(
+    "refused",
+    "The list, or all lists together, would be larger than the bridge takes; drop others or make it smaller.",
+  ),
+  LIST_UNKNOWN: row(
+    "input",
+    "There is no list with this id; open it first. Incomplete and unused lists are dropped after a time.",
+  ),
+  MESSAGE_ID_REUSED: row("input", "The message id was used for another message; every command needs an id of its own."),
+  MESSAGE_INVALID: row(
+    "input",
+    "A field of the message is missing or wrong; the message says which and what it must be.",
+  ),
+  MESSAGE_KIND_UNKNOWN: row("input", "This bridge knows no message of this kind; see PROTOCOL.md."),
+  MESSAGE_MALFORMED: row(
+    "input",
+    "The payload is not CBOR as it is used here (definite lengths, text keys that occur once, known tags).",
+  ),
+  MESSAGE_TOO_LARGE: row("input", "The message is larger than the limit; send less at once."),
+  MESSAGE_TOPIC_WRONG: row(
+    "refused",
+    "The message came on a topic that is not for its kind, or asks for replies where they may not go.",
+  ),
+  MESSAGE_UNENCODABLE: row("system", "A value cannot be written as CBOR; a defect of the caller."),
   // keys and gate
   CLOCK_UNTRUSTED: row(
     "refused",
@@ -78,6 +124,10 @@ export const ERRORS = {
   ),
   CONFIG_SYNTAX: row("input", "The configuration is no valid TOML; the line is in `details.line`."),
   CONFIG_UNREADABLE: row("input", "The configuration file cannot be read; check the path and its permissions."),
+  STORE_CORRUPT: row(
+    "system",
+    "A record in the state directory cannot be read; restore the directory or start with an empty one.",
+  ),
   STORE_UNUSABLE: row("system", "The state directory cannot be read or written; nothing of the write was kept."),
   // jobs
   // agent

@@ -1,0 +1,317 @@
+// The queue of jobs: takes them in (durably), starts them by priority when their devices are free, carries
+// pause, resume, rate and cancel to them, and lets each end exactly once.
+import { isDeepStrictEqual } from "node:util";
+import { JOB_ENDS, type JobProgress, type JobReport, type JobSpec, type JobState } from "../job.js";
+import { GantryError, isGantryError, messageOf } from "../sys/errors.js";
+import { type Admit, type Grant, type Leg, legsOf } from "./admission.js";
+import { RunControl } from "./copy-run.js";
+import { DeviceLocks } from "./device-locks.js";
+import { type JobContext, type JobOutcome, type JobPlant, Meter } from "./job-context.js";
+import type { JobRecord } from "./job-record.js";
+import { minuteOfDay, rateAt } from "./rate.js";
+import { failureOf, isResumable, progressOf, reportOf } from "./results.js";
+
+export type RunJob = (context: JobContext) => Promise<JobOutcome>;
+
+export interface JobQueueOptions {
+  readonly plant: JobPlant;
+  readonly admit: Admit;
+  readonly run: RunJob;
+  /** Checks that need no key: lists, devices, options. Throws GantryError. */
+  readonly check: (spec: JobSpec) => void;
+  readonly onProgress: (progress: JobProgress) => void;
+  readonly onReport: (report: JobReport) => void;
+  /** Makes archive ids. */
+  readonly newId: () => string;
+}
+
+interface Running {
+  readonly context: JobContext;
+  readonly legs: readonly Leg[];
+  readonly settled: Promise<void>;
+}
+
+const PROGRESS_MS = 1000;
+/** First wait before a job goes on after a device or a path failed; doubles each time. */
+const RESUME_WAIT_MS = 500;
+
+export class JobQueue {
+  readonly #options: JobQueueOptions;
+  readonly #running = new Map<string, Running>();
+  readonly #locks = new DeviceLocks();
+  #timer: NodeJS.Timeout | undefined;
+  #stopping = false;
+
+  constructor(options: JobQueueOptions) {
+    this.#options = options;
+  }
+
+  /** Takes up what an earlier life of the daemon left: ended jobs stay, running ones are queued to resume. */
+  async start(): Promise<void> {
+    const { journal } = this.#options.plant;
+    for (const record of journal.load()) {
+      if (record.state === "running") await journal.put({ ...record, state: "queued", resumes: record.resumes + 1 });
+    }
+    this.#timer = setInterval(() => this.#tick(), PROGRESS_MS);
+    this.#schedule();
+  }
+
+  /** Stops without ending jobs: those that run are broken off at a checkpoint and go on in the next life. */
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    clearInterval(this.#timer);
+    const running = [...this.#running.values()];
+    for (const { context } of running) context.control.cancel();
+    await Promise.all(running.map(({ settled }) => settled));
+  }
+
+  /**
+   * Accepts a job: every check passed and the job is on stable storage when the promise resolves. The same spec
+   * again is the same job. Throws GantryError otherwise; nothing is kept then.
+   */
+  async submit(spec: JobSpec): Promise<JobState> {
+    const { journal, clock } = this.#options.plant;
+    const known = journal.get(spec.jobId);
+    if (known !== undefined) {
+      if (isDeepStrictEqual(known.spec, spec)) return known.state;
+      throw new GantryError("JOB_ID_REUSED", `Job ${spec.jobId} exists with other particulars; use a new job id.`);
+    }
+    this.#options.check(spec);
+    this.#admit(spec);
+    await journal.put({
+      spec,
+      state: "queued",
+      archiveId: this.#options.newId(),
+      submittedMs: clock.nowMs(),
+      volumes: [],
+      tapeBlockBytes: spec.options.tapeBlockBytes ?? this.#options.plant.config().tape_block_kib * 1024,
+      resumes: 0,
+      lost: [],
+    });
+    this.#schedule();
+    return "queued";
+  }
+
+  /** Throws JOB_UNKNOWN, or JOB_CANCEL_REFUSED when the job has ended or is writing its end. */
+  async cancel(jobId: string): Promise<void> {
+    const record = this.#record(jobId);
+    if (JOB_ENDS.includes(record.state)) {
+      if (record.state === "cancelled") return;
+      throw new GantryError(
+        "JOB_CANCEL_REFUSED",
+        `Job ${jobId} has ended (${record.state}); there is nothing to cancel.`,
+      );
+    }
+    const running = this.#running.get(jobId);
+    if (running === undefined) {
+      await this.#end(record, new Meter(), { state: "cancelled" });
+      return;
+    }
+    if (running.context.closing) {
+      throw new GantryError("JOB_CANCEL_REFUSED", `Job ${jobId} is writing its end; it will be done in a moment.`);
+    }
+    running.context.control.cancel();
+  }
+
+  async pause(jobId: string): Promise<void> {
+    const record = this.#record(jobId);
+    const running = this.#running.get(jobId);
+    if (running === undefined)
+      throw new GantryError("JOB_NOT_RUNNING", `Job ${jobId} is ${record.state}; only a running job can be paused.`);
+    running.context.control.pause();
+    this.#options.onProgress(progressOf(running.context));
+  }
+
+  async resume(jobId: string): Promise<void> {
+    const record = this.#record(jobId);
+    const running = this.#running.get(jobId);
+    if (running === undefined)
+      throw new GantryError("JOB_NOT_RUNNING", `Job ${jobId} is ${record.state}; only a paused job can be resumed.`);
+    running.context.control.resume();
+    this.#options.onProgress(progressOf(running.context));
+  }
+
+  /** Bytes per second, 0n: unlimited. Holds until the job ends. */
+  rate(jobId: string, bytesPerS: bigint): void {
+    const running = this.#running.get(jobId);
+    if (running === undefined)
+      throw new GantryError(
+        "JOB_NOT_RUNNING",
+        `Job ${jobId} is ${this.#record(jobId).state}; only a running job has a rate.`,
+      );
+    running.context.requestedBytesPerS = bytesPerS;
+    this.#applyRate(running.context);
+  }
+
+  progress(jobId: string): JobProgress | JobReport {
+    const record = this.#record(jobId);
+    const running = this.#running.get(jobId);
+    if (running !== undefined) return progressOf(running.context);
+    return record.report ?? progressOf({ record, meter: new Meter(), control: new RunControl() });
+  }
+
+  list(): readonly JobRecord[] {
+    return this.#options.plant.journal.all();
+  }
+
+  #record(jobId: string): JobRecord {
+    const record = this.#options.plant.journal.get(jobId);
+    if (record === undefined)
+      throw new GantryError("JOB_UNKNOWN", `There is no job ${jobId} here; it may have been forgotten.`);
+    return record;
+  }
+
+  #admit(spec: JobSpec): Grant {
+    const grant = this.#options.admit(spec, legsOf(spec));
+    if (spec.priority > grant.maxPriority) {
+      throw new GantryError(
+        "KEY_PRIORITY_EXCEEDED",
+        `Job ${spec.jobId} asks for priority ${spec.priority}; its keys allow at most ${grant.maxPriority}.`,
+      );
+    }
+    return grant;
+  }
+
+  /** Starts whatever may start now: by priority, then by age. */
+  #schedule(): void {
+    if (this.#stopping) return;
+    const queued = this.list()
+      .filter(({ state, spec }) => state === "queued" && !this.#running.has(spec.jobId))
+      .sort((a, b) => b.spec.priority - a.spec.priority || a.submittedMs - b.submittedMs);
+    for (const record of queued) {
+      if (this.#running.size >= this.#options.plant.config().concurrent) return;
+      const legs = legsOf(record.spec);
+      if (this.#locks.take(record.spec.jobId, legs)) this.#launch(record, legs);
+    }
+  }
+
+  #launch(record: JobRecord, legs: readonly Leg[]): void {
+    const { plant } = this.#options;
+    const context: JobContext = {
+      ...plant,
+      record,
+      control: new RunControl(),
+      meter: new Meter(),
+      closing: false,
+      requestedBytesPerS: record.spec.options.bytesPerS ?? 0n,
+    };
+    const { jobId } = record.spec;
+    const settled = this.#runToEnd(context)
+      .catch((error: unknown) => plant.log.error({ jobId, error }, "a job could not be ended properly"))
+      .then(() => {
+        this.#locks.release(jobId);
+        this.#running.delete(jobId);
+        this.#schedule();
+      });
+    this.#running.set(jobId, { context, legs, settled });
+  }
+
+  async #runToEnd(context: JobContext): Promise<void> {
+    const { journal, clock, log } = this.#options.plant;
+    const { jobId } = context.record.spec;
+    context.record = { ...context.record, state: "running", startedMs: context.record.startedMs ?? clock.nowMs() };
+    await journal.put(context.record);
+    this.#options.onProgress(progressOf(context));
+    log.info({ jobId, type: context.record.spec.type, resumes: context.record.resumes }, "job started");
+    const outcome = await this.#attempts(context);
+    if (this.#stopping && outcome.state === "cancelled") return;
+    const timedOut = outcome.state === "cancelled" && this.#overdue(context.record);
+    await this.#end(context.record, context.meter, timedOut ? { ...outcome, state: "timed-out" } : outcome);
+  }
+
+  /** Runs the job; when a device or a path failed, goes on from the checkpoint, a limited number of times. */
+  async #attempts(context: JobContext): Promise<JobOutcome> {
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return await this.#attempt(context);
+      } catch (error) {
+        const { log } = this.#options.plant;
+        const { jobId } = context.record.spec;
+        const failure = failureOf(error);
+        if (!isGantryError(error)) log.error({ jobId, error }, "a job ended by a defect");
+        if (context.control.cancelled || !isResumable(error) || attempt >= context.config().resume_limit) {
+          return { state: "failed", failure };
+        }
+        log.warn({ jobId, failure, attempt }, `job goes on from its checkpoint: ${messageOf(error)}`);
+        context.record = { ...context.record, resumes: context.record.resumes + 1 };
+        await this.#options.plant.journal.put(context.record);
+        await cancellableWait(Math.min(30_000, RESUME_WAIT_MS * 2 ** attempt), context.control);
+        if (context.control.cancelled) return { state: "cancelled" };
+      }
+    }
+  }
+
+  async #attempt(context: JobContext): Promise<JobOutcome> {
+    let lost: GantryError | undefined;
+    const grant = this.#admit(context.record.spec);
+    const unwatch = grant.watch((code, message) => {
+      lost = new GantryError(code, message);
+      context.control.cancel();
+    });
+    try {
+      this.#applyRate(context);
+      const outcome = await this.#options.run(context);
+      if (lost !== undefined && outcome.state === "cancelled")
+        return { ...outcome, state: "failed", failure: failureOf(lost) };
+      return outcome;
+    } catch (error) {
+      if (lost !== undefined) return { state: "failed", failure: failureOf(lost) };
+      throw error;
+    } finally {
+      unwatch();
+    }
+  }
+
+  async #end(record: JobRecord, meter: Meter, outcome: JobOutcome | { state: "timed-out" }): Promise<void> {
+    const report = reportOf(record, meter, outcome, this.#options.plant.clock.nowMs());
+    await this.#options.plant.journal.finish(record, report);
+    this.#options.plant.log.info({ jobId: report.jobId, state: report.state, failure: report.failure }, "job ended");
+    this.#options.onReport(report);
+    await this.#forgetOld();
+  }
+
+  /** Keeps the newest reports, as many as configured. */
+  async #forgetOld(): Promise<void> {
+    const ended = this.list().filter(({ state }) => JOB_ENDS.includes(state));
+    const surplus = ended.length - this.#options.plant.config().keep_reports;
+    if (surplus <= 0) return;
+    const oldest = ended.sort((a, b) => (a.endedMs ?? 0) - (b.endedMs ?? 0)).slice(0, surplus);
+    await this.#options.plant.journal.forget(oldest.map(({ spec }) => spec.jobId));
+  }
+
+  #tick(): void {
+    for (const { context } of this.#running.values()) {
+      this.#applyRate(context);
+      if (this.#overdue(context.record)) context.control.cancel();
+      this.#options.onProgress(progressOf(context));
+    }
+    for (const record of this.list()) {
+      if (record.state === "queued" && !this.#running.has(record.spec.jobId) && this.#overdue(record)) {
+        void this.#end(record, new Meter(), { state: "timed-out" }).catch((error: unknown) =>
+          this.#options.plant.log.error({ jobId: record.spec.jobId, error }, "a queued job could not be timed out"),
+        );
+      }
+    }
+  }
+
+  #overdue({ spec, submittedMs }: JobRecord): boolean {
+    const limit = spec.options.timeoutMs ?? 0;
+    return limit > 0 && this.#options.plant.clock.nowMs() - submittedMs > limit;
+  }
+
+  #applyRate(context: JobContext): void {
+    const rate = rateAt(context.config(), context.requestedBytesPerS, minuteOfDay(this.#options.plant.clock.nowMs()));
+    if (rate !== context.control.bytesPerS) context.control.rate(rate);
+  }
+}
+
+async function cancellableWait(ms: number, control: RunControl): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  let off = (): void => {};
+  await new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, ms);
+    off = control.onCancel(resolve);
+  });
+  clearTimeout(timer);
+  off();
+}

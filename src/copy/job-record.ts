@@ -1,0 +1,64 @@
+// What is kept of a job on stable storage, from the moment it is accepted until its report is forgotten.
+import { deserialize, serialize } from "node:v8";
+import type { JobReport, JobSpec, JobState, LostBlocks, VolumeReport } from "../job.js";
+import { GantryError } from "../sys/errors.js";
+
+/** Where a job can go on after a crash: everything before it is on the destination medium. */
+export interface Checkpoint {
+  /** Stream position of the run: archive bytes for tape jobs, list bytes for clones. */
+  readonly offset: bigint;
+  /** Logical object number on the tape where the next block goes; 0n for disks. */
+  readonly object: bigint;
+  /** The engine's digest in progress, as it gave it. */
+  readonly digest: Uint8Array;
+}
+
+/** The cartridge that a tape job is on. */
+export interface CurrentVolume {
+  readonly index: number;
+  readonly cartridge: string;
+  readonly firstObject: bigint;
+  /** Archive offset at which this cartridge begins. */
+  readonly from: bigint;
+}
+
+export interface JobRecord {
+  readonly spec: JobSpec;
+  readonly state: JobState;
+  /** Text that names the archive; made once, so that a resumed job writes the same label. */
+  readonly archiveId: string;
+  readonly submittedMs: number;
+  readonly startedMs?: number;
+  readonly endedMs?: number;
+  readonly volumes: readonly VolumeReport[];
+  readonly current?: CurrentVolume;
+  readonly checkpoint?: Checkpoint;
+  readonly tapeBlockBytes: number;
+  readonly resumes: number;
+  readonly lost: readonly LostBlocks[];
+  readonly report?: JobReport;
+}
+
+const VERSION = 1;
+
+/** Structured-clone bytes (node:v8), behind a version: bigint, typed arrays and undefined come back as they were. */
+export function encodeRecord(record: JobRecord): Uint8Array {
+  return serialize([VERSION, record]);
+}
+
+/** Throws STORE_CORRUPT when the bytes are no record of a version that this program knows. */
+export function decodeRecord(bytes: Uint8Array): JobRecord {
+  let value: unknown;
+  try {
+    value = deserialize(bytes);
+  } catch (error) {
+    throw new GantryError("STORE_CORRUPT", "A job record in the state directory cannot be read.", { cause: error });
+  }
+  if (!Array.isArray(value) || value[0] !== VERSION) {
+    throw new GantryError(
+      "STORE_CORRUPT",
+      "A job record in the state directory is of a version that is not known here.",
+    );
+  }
+  return value[1] as JobRecord;
+}

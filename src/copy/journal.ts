@@ -1,0 +1,171 @@
+// The journal of jobs: what makes an acknowledged job survive kill -9 and power loss. One record for each job
+// and, beside it, pages of digests that grow with every checkpoint. Every promise here resolves when the
+// change is on stable storage.
+import type { JobReport } from "../job.js";
+import { JOB_ENDS } from "../job.js";
+import type { Store, StoreChange, StoreKey } from "../sys/store.js";
+import { type Checkpoint, decodeRecord, encodeRecord, type JobRecord } from "./job-record.js";
+
+/** Digest of one member, as it goes into the manifest. */
+export interface MemberDigest {
+  readonly tag: number;
+  readonly crc32c: number;
+  readonly sha256?: Uint8Array;
+}
+
+/** CRC32C of consecutive tape blocks of the archive, from this block number (over all volumes). */
+export interface BlockCrcs {
+  readonly first: number;
+  readonly crcs: Uint32Array;
+}
+
+const recordKey = (jobId: string): StoreKey => ["job", jobId];
+const dataKey = (jobId: string): StoreKey => ["job-data", jobId];
+
+export class Journal {
+  readonly #store: Store;
+  readonly #records = new Map<string, JobRecord>();
+  /** Next page number of each job's pages. */
+  readonly #pages = new Map<string, number>();
+
+  constructor(store: Store) {
+    this.#store = store;
+  }
+
+  /** Reads every record; to be called once, before anything else. */
+  load(): readonly JobRecord[] {
+    for (const { value } of this.#store.under(["job"])) {
+      const record = decodeRecord(value);
+      this.#records.set(record.spec.jobId, record);
+    }
+    return [...this.#records.values()];
+  }
+
+  get(jobId: string): JobRecord | undefined {
+    return this.#records.get(jobId);
+  }
+
+  all(): readonly JobRecord[] {
+    return [...this.#records.values()];
+  }
+
+  /** Writes a record, new or changed. */
+  async put(record: JobRecord): Promise<void> {
+    await this.#store.put(recordKey(record.spec.jobId), encodeRecord(record));
+    this.#records.set(record.spec.jobId, record);
+  }
+
+  /** A checkpoint: position, digests and block CRCs become durable together, or not at all. */
+  async checkpoint(
+    record: JobRecord,
+    checkpoint: Checkpoint,
+    members: readonly MemberDigest[],
+    blocks: readonly BlockCrcs[],
+  ): Promise<JobRecord> {
+    const { jobId } = record.spec;
+    const next: JobRecord = { ...record, checkpoint };
+    const page = this.#nextPage(jobId);
+    const changes: StoreChange[] = [{ put: recordKey(jobId), value: encodeRecord(next) }];
+    if (members.length > 0) changes.push({ put: [...dataKey(jobId), "members", page], value: packMembers(members) });
+    blocks.forEach((run, index) => {
+      changes.push({ put: [...dataKey(jobId), "blocks", page, index], value: packBlocks(run) });
+    });
+    await this.#store.batch(changes);
+    this.#pages.set(jobId, page + 1);
+    this.#records.set(jobId, next);
+    return next;
+  }
+
+  /** Digests of everything up to the last checkpoint, in the order in which they were written. */
+  *members(jobId: string): Iterable<MemberDigest> {
+    for (const { value } of this.#store.under([...dataKey(jobId), "members"])) yield* unpackMembers(value);
+  }
+
+  *blocks(jobId: string): Iterable<BlockCrcs> {
+    for (const { value } of this.#store.under([...dataKey(jobId), "blocks"])) yield unpackBlocks(value);
+  }
+
+  /** The end of a job: its report stays, the pages that only a resume needs go. */
+  async finish(record: JobRecord, report: JobReport): Promise<JobRecord> {
+    const ended: JobRecord = { ...record, state: report.state, endedMs: report.endedMs, report };
+    await this.#store.batch([
+      { put: recordKey(record.spec.jobId), value: encodeRecord(ended) },
+      { deleteUnder: dataKey(record.spec.jobId) },
+    ]);
+    this.#records.set(record.spec.jobId, ended);
+    this.#pages.delete(record.spec.jobId);
+    return ended;
+  }
+
+  /** Forgets ended jobs; a job that has not ended is left alone. */
+  async forget(jobIds: readonly string[]): Promise<readonly string[]> {
+    const ended = jobIds.filter((jobId) => {
+      const state = this.#records.get(jobId)?.state;
+      return state !== undefined && JOB_ENDS.includes(state);
+    });
+    await this.#store.batch(ended.flatMap((jobId) => [{ delete: recordKey(jobId) }, { deleteUnder: dataKey(jobId) }]));
+    for (const jobId of ended) this.#records.delete(jobId);
+    return ended;
+  }
+
+  #nextPage(jobId: string): number {
+    const known = this.#pages.get(jobId);
+    if (known !== undefined) return known;
+    let next = 0;
+    for (const kind of ["members", "blocks"]) {
+      for (const { key } of this.#store.under([...dataKey(jobId), kind])) {
+        const page = key[3];
+        if (typeof page === "number" && page >= next) next = page + 1;
+      }
+    }
+    return next;
+  }
+}
+
+const SHA256_BYTES = 32;
+
+/** Rows of u32 tag, u32 CRC32C, u8 length and that many bytes of SHA-256; little-endian. */
+function packMembers(members: readonly MemberDigest[]): Uint8Array {
+  const rows = new Uint8Array(members.reduce((bytes, member) => bytes + 9 + (member.sha256?.length ?? 0), 0));
+  const view = new DataView(rows.buffer);
+  let at = 0;
+  for (const { tag, crc32c, sha256 } of members) {
+    view.setUint32(at, tag, true);
+    view.setUint32(at + 4, crc32c, true);
+    view.setUint8(at + 8, sha256?.length ?? 0);
+    if (sha256 !== undefined) rows.set(sha256, at + 9);
+    at += 9 + (sha256?.length ?? 0);
+  }
+  return rows;
+}
+
+function* unpackMembers(rows: Uint8Array): Iterable<MemberDigest> {
+  const view = new DataView(rows.buffer, rows.byteOffset, rows.byteLength);
+  for (let at = 0; at < rows.length; ) {
+    const length = view.getUint8(at + 8);
+    yield {
+      tag: view.getUint32(at, true),
+      crc32c: view.getUint32(at + 4, true),
+      ...(length === SHA256_BYTES ? { sha256: rows.slice(at + 9, at + 9 + length) } : {}),
+    };
+    at += 9 + length;
+  }
+}
+
+/** u32 number of the first block, then a u32 CRC32C for each; little-endian. */
+function packBlocks(run: BlockCrcs): Uint8Array {
+  const page = new Uint8Array(4 + run.crcs.length * 4);
+  const view = new DataView(page.buffer);
+  view.setUint32(0, run.first, true);
+  run.crcs.forEach((crc, index) => {
+    view.setUint32(4 + index * 4, crc, true);
+  });
+  return page;
+}
+
+function unpackBlocks(page: Uint8Array): BlockCrcs {
+  const view = new DataView(page.buffer, page.byteOffset, page.byteLength);
+  const crcs = new Uint32Array((page.length - 4) / 4);
+  for (let index = 0; index < crcs.length; index++) crcs[index] = view.getUint32(4 + index * 4, true);
+  return { first: view.getUint32(0, true), crcs };
+}
