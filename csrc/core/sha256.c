@@ -37,14 +37,16 @@ static void compress(uint32_t state[8], const uint8_t *p) {
     w[t] = s1 + w[t - 7] + s0 + w[t - 16];
   }
   memcpy(v, state, sizeof v);
-  for (int t = 0; t < 64; t++) {
-    uint32_t sum1 = rotate(v[4], 6) ^ rotate(v[4], 11) ^ rotate(v[4], 25);
-    uint32_t t1 = v[7] + sum1 + ((v[4] & v[5]) ^ (~v[4] & v[6])) + K[t] + w[t];
-    uint32_t sum0 = rotate(v[0], 2) ^ rotate(v[0], 13) ^ rotate(v[0], 22);
-    uint32_t t2 = sum0 + ((v[0] & v[1]) ^ (v[0] & v[2]) ^ (v[1] & v[2]));
-    memmove(v + 1, v, 7 * sizeof v[0]);
-    v[4] += t1;
-    v[0] = t1 + t2;
+  for (int t = 0; t < 64; t += 8) {
+    /* The eight variables change places with each round; after eight rounds they are back. */
+#pragma GCC unroll 8
+    for (int r = 0; r < 8; r++) {
+      uint32_t a = v[-r & 7], b = v[(1 - r) & 7], c = v[(2 - r) & 7], e = v[(4 - r) & 7];
+      uint32_t f = v[(5 - r) & 7], g = v[(6 - r) & 7], *d = &v[(3 - r) & 7], *h = &v[(7 - r) & 7];
+      uint32_t t1 = *h + (rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25)) + ((e & f) ^ (~e & g)) + K[t + r] + w[t + r];
+      *d += t1;
+      *h = t1 + (rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22)) + ((a & b) ^ (a & c) ^ (b & c));
+    }
   }
   for (int i = 0; i < 8; i++)
     state[i] += v[i];
