@@ -1,0 +1,225 @@
+/* Reading, writing and verifying blocks. Data goes straight between the file and the command's buffer;
+ * reads hold no lock, writes only share one with the read-modify-write commands. */
+#include "device/disk.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/bytes.h"
+
+enum { SCRATCH_BYTES = 64 << 10, DPO_FUA_FUA = 0x08 };
+
+int gt_disk_pread(const gt_disk *disk, void *data, uint64_t bytes, uint64_t offset, uint64_t *done) {
+  for (*done = 0; *done < bytes;) {
+    ssize_t got = pread(disk->fd, (uint8_t *)data + *done, bytes - *done, (off_t)(offset + *done));
+    if (got > 0)
+      *done += (uint64_t)got;
+    else if (got == 0)
+      return -EIO; /* somebody cut the file */
+    else if (errno != EINTR)
+      return -errno;
+  }
+  return 0;
+}
+
+int gt_disk_pwrite(const gt_disk *disk, const void *data, uint64_t bytes, uint64_t offset, uint64_t *done) {
+  for (*done = 0; *done < bytes;) {
+    ssize_t put = pwrite(disk->fd, (const uint8_t *)data + *done, bytes - *done, (off_t)(offset + *done));
+    if (put > 0)
+      *done += (uint64_t)put;
+    else if (put == 0)
+      return -ENOSPC;
+    else if (errno != EINTR)
+      return -errno;
+  }
+  return 0;
+}
+
+gt_span gt_disk_span(const uint8_t *cdb) {
+  switch (cdb[0] >> 5) {
+  case 0: return (gt_span){gt_load_be24(cdb + 1) & 0x1FFFFF, cdb[4] ? cdb[4] : 256};
+  case 4: return (gt_span){gt_load_be64(cdb + 2), cdb[0] == GT_COMPARE_AND_WRITE ? cdb[13] : gt_load_be32(cdb + 10)};
+  case 5: return (gt_span){gt_load_be32(cdb + 2), gt_load_be32(cdb + 6)};
+  default: return (gt_span){gt_load_be32(cdb + 2), gt_load_be16(cdb + 7)};
+  }
+}
+
+bool gt_disk_has(const gt_disk *disk, uint64_t lba, uint64_t blocks) {
+  return lba < disk->blocks && blocks <= disk->blocks - lba;
+}
+
+/* SBC-3 4.2.2: an LBA past the capacity is LBA OUT OF RANGE, even with nothing to transfer; more than the
+ * limits of VPD B0h is an invalid field. */
+bool gt_disk_checked_span(gt_cmd *cmd, uint64_t most, gt_span *span) {
+  *span = gt_disk_span(cmd->cdb);
+  if (!gt_disk_has(gt_disk_of(cmd), span->lba, span->blocks)) {
+    gt_fail(cmd, GT_KEY_ILLEGAL_REQUEST, GT_ASC_LBA_OUT_OF_RANGE);
+    return false;
+  }
+  if (span->blocks <= most) return true;
+  static const uint8_t length_at[8] = {4, 7, 7, 7, 10, 6, 7, 7}; /* by CDB group */
+  gt_fail_field(cmd, cmd->cdb[0] == GT_COMPARE_AND_WRITE ? 13 : length_at[cmd->cdb[0] >> 5], -1);
+  return false;
+}
+
+static void medium_error(gt_cmd *cmd, uint16_t asc, uint64_t lba) {
+  gt_check(cmd, &(gt_sense){.key = GT_KEY_MEDIUM_ERROR, .asc = asc, .has_information = true, .information = lba});
+}
+
+void gt_disk_read_failed(gt_cmd *cmd, int error, uint64_t lba) {
+  if (error == -EIO || error == -ENODATA || error == -EILSEQ || error == -EUCLEAN)
+    return medium_error(cmd, GT_ASC_UNRECOVERED_READ_ERROR, lba);
+  gt_fail(cmd, GT_KEY_HARDWARE_ERROR, GT_ASC_INTERNAL_TARGET_FAILURE);
+}
+
+/* No room for a block of a thin disk is DATA PROTECT, SPACE ALLOCATION FAILED WRITE PROTECT (SBC-3
+ * 4.7.3.6): nothing is wrong with the medium, and writing again later may go well. */
+void gt_disk_write_failed(gt_cmd *cmd, int error, uint64_t lba) {
+  if (error == -ENOSPC || error == -EDQUOT || error == -EFBIG)
+    return gt_fail(cmd, GT_KEY_DATA_PROTECT, GT_ASC_SPACE_ALLOCATION_FAILED);
+  if (error == -EIO) return medium_error(cmd, GT_ASC_WRITE_ERROR, lba);
+  gt_fail(cmd, GT_KEY_HARDWARE_ERROR, GT_ASC_INTERNAL_TARGET_FAILURE);
+}
+
+void gt_disk_settle(gt_cmd *cmd, bool force) {
+  gt_disk *disk = gt_disk_of(cmd);
+  if (!force && !atomic_load_explicit(&disk->write_through, memory_order_relaxed)) return;
+  int failed = 0;
+  while ((failed = fdatasync(disk->fd)) && errno == EINTR)
+    continue;
+  if (failed) atomic_store(&disk->sync_failed, true);
+  if (!atomic_load(&disk->sync_failed)) return;
+  gt_fail(cmd, GT_KEY_MEDIUM_ERROR, GT_ASC_WRITE_ERROR);
+}
+
+const uint8_t *gt_disk_data_out(gt_cmd *cmd, uint64_t bytes) {
+  if (gt_offered(cmd) < bytes) {
+    /* The initiator sends less than its CDB says: nothing is written. */
+    gt_fail(cmd, GT_KEY_ILLEGAL_REQUEST, GT_ASC_INVALID_FIELD_IN_CDB);
+    return NULL;
+  }
+  gt_moves(cmd, bytes);
+  cmd->moved = bytes;
+  return cmd->io->data;
+}
+
+void gt_disk_read(gt_cmd *cmd) {
+  gt_disk *disk = gt_disk_of(cmd);
+  gt_span span;
+  if (!gt_disk_checked_span(cmd, disk->max_transfer_blocks, &span)) return;
+  uint64_t bytes = span.blocks * disk->block_bytes, done;
+  uint64_t wanted = bytes < gt_room(cmd) ? bytes : gt_room(cmd);
+  gt_moves(cmd, bytes);
+  int error = gt_disk_pread(disk, cmd->io->data, wanted, span.lba * disk->block_bytes, &done);
+  cmd->moved = done;
+  if (!error) return;
+  gt_moves(cmd, done);
+  gt_disk_read_failed(cmd, error, span.lba + done / disk->block_bytes);
+}
+
+/* Writes the span and says how it went; the answer is made here only when it failed. */
+static bool write_span(gt_cmd *cmd, const gt_span *span) {
+  gt_disk *disk = gt_disk_of(cmd);
+  uint64_t done;
+  const uint8_t *data = gt_disk_data_out(cmd, span->blocks * disk->block_bytes);
+  if (!data) return false;
+  pthread_rwlock_rdlock(&disk->atomicity);
+  int error = gt_disk_pwrite(disk, data, span->blocks * disk->block_bytes, span->lba * disk->block_bytes, &done);
+  pthread_rwlock_unlock(&disk->atomicity);
+  if (!error) return true;
+  gt_disk_write_failed(cmd, error, span->lba + done / disk->block_bytes);
+  return false;
+}
+
+void gt_disk_write(gt_cmd *cmd) {
+  gt_span span;
+  if (!gt_disk_checked_span(cmd, gt_disk_of(cmd)->max_transfer_blocks, &span)) return;
+  if (!span.blocks || !write_span(cmd, &span)) return;
+  gt_disk_settle(cmd, cmd->cdb[0] != GT_WRITE_6 && cmd->cdb[1] & DPO_FUA_FUA);
+}
+
+int gt_disk_compare(const gt_disk *disk, const uint8_t *want, uint64_t period, uint64_t bytes, uint64_t offset,
+                    uint64_t *done) {
+  uint8_t scratch[SCRATCH_BYTES];
+  uint64_t got;
+  for (*done = 0; *done < bytes;) {
+    uint64_t at = *done % period, piece = period - at;
+    if (piece > sizeof scratch) piece = sizeof scratch;
+    int error = gt_disk_pread(disk, scratch, piece, offset + *done, &got);
+    if (error) return *done += got, error;
+    if (memcmp(scratch, want + at, piece) != 0) {
+      for (got = 0; scratch[got] == want[at + got]; got++)
+        continue;
+      *done += got;
+      return -EILSEQ;
+    }
+    *done += piece;
+  }
+  return 0;
+}
+
+/* Reads every block, to see that it can be read. */
+static int medium_verify(const gt_disk *disk, uint64_t bytes, uint64_t offset, uint64_t *done) {
+  uint8_t scratch[SCRATCH_BYTES];
+  uint64_t got;
+  for (*done = 0; *done < bytes; *done += got) {
+    uint64_t piece = bytes - *done < sizeof scratch ? bytes - *done : sizeof scratch;
+    int error = gt_disk_pread(disk, scratch, piece, offset + *done, &got);
+    if (error) return *done += got, error;
+  }
+  return 0;
+}
+
+/* BYTCHK(2-1), SBC-3 5.27: 0 medium only, 1 against the data-out buffer, 3 against its one block. */
+static void verify_span(gt_cmd *cmd, const gt_span *span, unsigned bytchk) {
+  gt_disk *disk = gt_disk_of(cmd);
+  uint64_t bytes = span->blocks * disk->block_bytes, offset = span->lba * disk->block_bytes, done;
+  int error;
+  if (bytchk) {
+    uint64_t period = bytchk == 3 ? disk->block_bytes : bytes;
+    const uint8_t *want = gt_disk_data_out(cmd, period);
+    if (!want) return;
+    error = gt_disk_compare(disk, want, period, bytes, offset, &done);
+  } else {
+    error = medium_verify(disk, bytes, offset, &done);
+  }
+  if (error == -EILSEQ) return gt_fail(cmd, GT_KEY_MISCOMPARE, GT_ASC_MISCOMPARE);
+  if (error) gt_disk_read_failed(cmd, error, span->lba + done / disk->block_bytes);
+}
+
+void gt_disk_verify(gt_cmd *cmd) {
+  gt_span span;
+  unsigned bytchk = cmd->cdb[1] >> 1 & 0x03;
+  if (bytchk == 2) return gt_fail_field(cmd, 1, 2);
+  if (!gt_disk_checked_span(cmd, gt_disk_of(cmd)->max_transfer_blocks, &span) || !span.blocks) return;
+  verify_span(cmd, &span, bytchk);
+}
+
+void gt_disk_write_and_verify(gt_cmd *cmd) {
+  gt_span span;
+  unsigned bytchk = cmd->cdb[1] >> 1 & 0x03;
+  if (bytchk > 1) return gt_fail_field(cmd, 1, 2);
+  if (!gt_disk_checked_span(cmd, gt_disk_of(cmd)->max_transfer_blocks, &span) || !span.blocks) return;
+  if (!write_span(cmd, &span)) return;
+  /* Verifying what only lies in a cache would verify nothing. */
+  gt_disk_settle(cmd, true);
+  if (cmd->io->status == GT_STATUS_GOOD) verify_span(cmd, &span, bytchk);
+}
+
+/* A length of zero means all blocks from the LBA on; in a file, everything is synchronized at once. IMMED
+ * is answered when the work is done, which is always allowed. */
+void gt_disk_synchronize(gt_cmd *cmd) {
+  gt_span span;
+  if (gt_disk_checked_span(cmd, UINT64_MAX, &span)) gt_disk_settle(cmd, true);
+}
+
+void gt_disk_pre_fetch(gt_cmd *cmd) {
+  gt_disk *disk = gt_disk_of(cmd);
+  gt_span span;
+  if (!gt_disk_checked_span(cmd, UINT64_MAX, &span)) return;
+  posix_fadvise(disk->fd, (off_t)(span.lba * disk->block_bytes), (off_t)(span.blocks * disk->block_bytes),
+                POSIX_FADV_WILLNEED);
+  /* GOOD and not CONDITION MET: nobody knows that all of it stays in the cache (SBC-3 5.12). */
+}
