@@ -34,6 +34,10 @@ export const ERRORS = {
     "input",
     "A chunk with this index and other bytes is stored already; drop the list and send it again.",
   ),
+  LIST_DIGEST_WRONG: row(
+    "input",
+    "The stored chunks do not have the digest of the header; the list is dropped, send it again.",
+  ),
   LIST_EXISTS: row("input", "A list with this id and another header exists; choose another id or drop the list."),
   LIST_IN_USE: row("state", "A job needs the list; cancel the job or wait for its end."),
   LIST_INCOMPLETE: row(
@@ -129,9 +133,99 @@ export const ERRORS = {
     "A record in the state directory cannot be read; restore the directory or start with an empty one.",
   ),
   STORE_UNUSABLE: row("system", "The state directory cannot be read or written; nothing of the write was kept."),
+  // broker tool
+  BROKER_HOME_EXISTS: row("state", "The broker's folder holds a key pair already; it is never overwritten."),
+  BROKER_HOME_MISSING: row("input", "There is no key pair in the broker's folder; make one with `gantry-broker init`."),
   // jobs
+  DEVICE_ERROR: row(
+    "device",
+    "A device ended a command with a status that cannot be mended; its sense is in words in the report.",
+  ),
+  DEVICE_MEDIUM_ERROR: row(
+    "device",
+    "The medium cannot be read or written at the place named; replace it, or allow zero-fill for the source.",
+  ),
+  DEVICE_PATH_FAILED: row(
+    "device",
+    "No trustworthy answer came from the device; the job goes on from its checkpoint when the path is back.",
+  ),
+  DEVICE_POSITION_LOST: row(
+    "device",
+    "The tape drive was reset or its medium changed in mid-job; the job goes on from its checkpoint.",
+  ),
+  DEVICE_RESERVED: row(
+    "device",
+    "Another initiator has the device reserved; see who, and try again when it is released.",
+  ),
+  DEVICE_UNKNOWN: row("input", "No device of that name is in the bridge's configuration."),
+  DEVICE_UNUSABLE: row("device", "The device cannot be opened, is not ready, or is of another type than configured."),
+  JOB_CANCEL_REFUSED: row("state", "The job has ended or is writing its end; there is nothing left to cancel."),
+  JOB_ID_REUSED: row("input", "A job with this id exists and is not the same; use a new id."),
+  JOB_INVALID: row(
+    "input",
+    "The job's particulars contradict each other, its list or its devices; the message says which.",
+  ),
+  JOB_NOT_RUNNING: row("state", "Only a running job can be paused, resumed or slowed down."),
+  JOB_UNKNOWN: row("input", "There is no job of that id on this bridge."),
+  LIST_NOT_WHOLE: row("input", "The block list is unknown or not yet received whole; send it, then submit the job."),
+  LIST_VOLUME_MISMATCH: row(
+    "input",
+    "The list was made from another volume, generation or sequence than the job names; make a new list.",
+  ),
+  LIST_EXTENT_INVALID: row(
+    "input",
+    "An extent lies outside the device, shares blocks with another, or does not fit its member.",
+  ),
+  MEDIA_MISSING: row("device", "A cartridge cannot be loaded: it is not there, or the drive has nobody to load it."),
+  MEDIA_NOT_BLANK: row(
+    "state",
+    "The tape holds data that is not ours to overwrite; ask for append, or for overwrite by name.",
+  ),
+  MEDIA_TOO_SMALL: row(
+    "device",
+    "The cartridges named by the job are full before the archive is whole; name more of them.",
+  ),
+  TAPE_BLOCK_TOO_LARGE: row(
+    "device",
+    "The tape holds blocks larger than the job expects; name the right tape block size.",
+  ),
+  TAPE_ENDED_EARLY: row("device", "The tape ends before the archive does; it is not whole."),
+  TAPE_WRITE_PROTECTED: row("device", "The cartridge or drive is write-protected."),
   // agent
+  AGENT_ALIGNMENT: row(
+    "input",
+    "A file's blocks do not fall on blocks of the device; give the device's real block size, or its offset.",
+  ),
+  AGENT_CHANGED: row("state", "Files changed while they were listed; use --freeze or a snapshot and list again."),
+  AGENT_EXISTS: row("refused", "A member to be restored is there already; remove it or use --overwrite."),
+  AGENT_EXTENT: row(
+    "refused",
+    "A file's data does not lie in blocks of its own that may be read (inline, encrypted, unwritten); leave it out.",
+  ),
+  AGENT_FREEZE: row("state", "The file system could not be frozen, or did not stay frozen until the end."),
+  AGENT_FS_UNCLEAN: row("state", "The file system is mounted or its journal is not replayed; unmount it, run e2fsck."),
+  AGENT_FS_UNSUPPORTED: row("refused", "Block lists are made of ext4 and xfs only, without the named feature."),
+  AGENT_HELPER: row("system", "The program gantry-fsmap is missing or failed; build it, or set GANTRY_FSMAP."),
+  AGENT_LIST_FILE: row("input", "The file is no block list, or not a whole one; make it again."),
+  AGENT_NAME: row("input", "A name cannot stand in a list or an archive; names must be UTF-8 and relative."),
+  AGENT_NO_SPACE: row("refused", "The file system has too few free blocks or inodes for what is to be restored."),
+  AGENT_PATH: row("input", "A path cannot be used: it is missing, or lies on another file system."),
+  AGENT_RESTORE_MAP: row("system", "The prepared blocks are not those that the restore needs; nothing may be written."),
+  AGENT_TOOL: row("system", "A program of e2fsprogs is missing or reported an error; see `details.output`."),
   // archive
+  ARCHIVE_INVALID: row(
+    "input",
+    "What was read is not a Gantry archive or is damaged; the message says where. Try `tar`, or another copy of the tape.",
+  ),
+  ARCHIVE_LIST_INVALID: row(
+    "input",
+    "A member or extent of the block list cannot be put into an archive; the message names it. Make the list again.",
+  ),
+  ARCHIVE_OPTION_INVALID: row("input", "An option of the archive is out of its range; the message says which."),
+  ARCHIVE_RESTORE_REFUSED: row(
+    "input",
+    "The restore list does not fit the archive; nothing was moved. `details.problems` names the first members.",
+  ),
 } as const satisfies Record<string, ErrorRow>;
 
 export type ErrorCode = keyof typeof ERRORS;
