@@ -1,0 +1,163 @@
+// Finds and loads the addon, and says what its functions look like. They take positional, already checked
+// arguments; device.ts, lu.ts and copy.ts give them their shape. null stands for "not given".
+import { existsSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { GantryError, messageOf } from "../sys/errors.js";
+import type { CopyEvent, CopyStats, ScsiAnswer } from "./types.js";
+
+declare const kind: unique symbol;
+/** A share of a native object; only the addon can make one. */
+export type Handle<K extends string> = { readonly [kind]: K };
+export type DeviceHandle = Handle<"device">;
+export type LuHandle = Handle<"lu">;
+export type ArenaHandle = Handle<"arena">;
+export type CopyHandle = Handle<"copy">;
+export type Unit = readonly [LuHandle, type: number, blockBytes: number, blocks: bigint, maxIoBytes: number];
+
+export interface OpenedLu {
+  readonly handle: LuHandle;
+  readonly maxTransfer: number;
+  readonly maxQueue: number;
+}
+
+type Text = string | null;
+
+export interface Addon {
+  openDisk(
+    path: string,
+    blockBytes: number,
+    blocks: bigint,
+    vendor: Text,
+    product: Text,
+    serial: Text,
+    thin: boolean,
+    readOnly: boolean,
+    maxTransferBlocks: number,
+  ): DeviceHandle;
+  openTape(vendor: Text, product: Text, serial: Text, maxBlockBytes: number): DeviceHandle;
+  tapeLoad(
+    tape: DeviceHandle,
+    path: string,
+    capacityBytes: bigint,
+    earlyWarningBytes: bigint,
+    writeProtected: boolean,
+    worm: boolean,
+  ): void;
+  tapeUnload(tape: DeviceHandle): void;
+  deviceInject(
+    device: DeviceHandle,
+    opcode: number,
+    first: bigint,
+    last: bigint,
+    skip: number,
+    count: number,
+    status: number,
+    key: number,
+    asc: number,
+    ascq: number,
+    outcome: number,
+    after: boolean,
+    deferred: boolean,
+    delayMs: number,
+  ): void;
+  deviceClearFaults(device: DeviceHandle): void;
+  devicePace(device: DeviceHandle, bytesPerS: bigint): void;
+  deviceClose(device: DeviceHandle): void;
+
+  luOpenVirtual(device: DeviceHandle): Promise<OpenedLu>;
+  luOpenSg(path: string, reservedBytes: number, directIo: boolean): Promise<OpenedLu>;
+  luOpenIscsi(
+    portal: string,
+    target: string,
+    lun: number,
+    initiator: string,
+    user: Text,
+    secret: Text,
+    targetUser: Text,
+    targetSecret: Text,
+    headerDigest: boolean,
+    connectTimeoutMs: number,
+  ): Promise<OpenedLu>;
+  luExecute(
+    lu: LuHandle,
+    cdb: Uint8Array,
+    dataIn: number,
+    dataOut: Uint8Array | null,
+    timeoutMs: number,
+  ): Promise<ScsiAnswer>;
+  luClose(lu: LuHandle): Promise<void>;
+
+  createArena(bytes: bigint): ArenaHandle;
+  arenaFreeBytes(arena: ArenaHandle): bigint;
+  arenaClose(arena: ArenaHandle): void;
+
+  startCopy(
+    arena: ArenaHandle,
+    units: readonly Unit[],
+    ringBytes: bigint,
+    tapeBlockBytes: number,
+    ioBytes: number,
+    depth: number,
+    sha256: boolean,
+    zeroFill: boolean,
+    streamOffset: bigint,
+    tapeObject: bigint,
+    digest: Uint8Array | null,
+    checkpointBytes: bigint,
+    checkpointMs: number,
+    bytesPerS: bigint,
+    commandTimeoutMs: number,
+    tapeTimeoutMs: number,
+    retryLimit: number,
+    busyLimitMs: number,
+    onEvents: () => void,
+  ): CopyHandle;
+  copyAppend(copy: CopyHandle, gather: Uint8Array, scatter: Uint8Array, inline: Uint8Array): boolean;
+  copyFinish(copy: CopyHandle): void;
+  copyPause(copy: CopyHandle): void;
+  copyResume(copy: CopyHandle): void;
+  copyCancel(copy: CopyHandle): void;
+  copyRate(copy: CopyHandle, bytesPerS: bigint): void;
+  copyTake(copy: CopyHandle): CopyEvent[];
+  copyStats(copy: CopyHandle): CopyStats;
+  copyClose(copy: CopyHandle): Promise<void>;
+
+  crc32c(data: Uint8Array, seed: number): number;
+  notify(socketPath: string, state: string): void;
+}
+
+/** The package's root, seen from the compiled file as well as from the source. */
+function packageRoot(): string {
+  const start = dirname(fileURLToPath(import.meta.url));
+  for (let folder = start; ; folder = dirname(folder)) {
+    const manifest = join(folder, "package.json");
+    if (existsSync(manifest)) {
+      const parsed: unknown = JSON.parse(readFileSync(manifest, "utf8"));
+      if (typeof parsed === "object" && parsed !== null && "name" in parsed && parsed.name === "gantry") return folder;
+    }
+    if (folder === dirname(folder))
+      throw new GantryError("NATIVE_FAILED", `No package "gantry" lies above ${start}; install Gantry as a whole.`, {
+        details: { errno: "ENOENT" },
+      });
+  }
+}
+
+/** Where the build puts the addon. */
+export function addonFile(): string {
+  return join(packageRoot(), "build", "bin", "gantry.node");
+}
+
+/** Loads the addon. Each thread and each call gets functions of its own; they share nothing but code. */
+export function loadAddon(file: string = addonFile()): Addon {
+  try {
+    return createRequire(import.meta.url)(file) as Addon;
+  } catch (error) {
+    throw new GantryError(
+      "NATIVE_FAILED",
+      `The data plane ${file} cannot be loaded (${messageOf(error)}); build it with "npm run build:native".`,
+      { cause: error, details: { errno: existsSync(file) ? "ELIBACC" : "ENOENT", file } },
+    );
+  }
+}
