@@ -48,6 +48,10 @@ typedef enum gt_op {
 enum { GT_HOLD_MAX = 1u << 20 };
 
 /* 24 bytes: this is all that an extent of a list costs in the data plane. */
+/* Tag of stream bytes that stand inside a member without being of it (the lead of a cartridge that goes on with
+ * it): they go into tape block checksums, but neither into a member's digest nor do they close it. */
+#define GT_TAG_ASIDE UINT32_MAX
+
 typedef struct gt_seg {
   uint64_t addr;
   uint64_t bytes; /* stream bytes. An EXTENT may end inside its last block: gather drops the rest,
@@ -108,9 +112,11 @@ typedef struct gt_copy_options {
 } gt_copy_options;
 
 typedef enum gt_event_type {
-  GT_EV_HUNGRY = 1,   /* fewer than GT_LOW_SEGS segments are left to gather and finish was not called */
-  GT_EV_CHECKPOINT,   /* everything before stream_offset is on the medium */
-  GT_EV_DIGEST,       /* member `tag` is complete: crc32c, sha256, bytes */
+  GT_EV_HUNGRY = 1, /* fewer than GT_LOW_SEGS segments are left to gather and finish was not called */
+  GT_EV_CHECKPOINT, /* everything before stream_offset is on the medium; count = 1: DONE follows, the run is at its end
+                     */
+  GT_EV_DIGEST, /* member `tag` is complete: crc32c, sha256, bytes; stream_offset = after its last byte. To be trusted
+                   over a crash only when a checkpoint at or after that offset has been seen */
   GT_EV_BLOCK_CRCS,   /* CRC32C of tape blocks [object, object + count): comes before the checkpoint that covers them */
   GT_EV_HELD,         /* bytes kept by HOLD: cookie, data, data_len */
   GT_EV_MEDIUM_ERROR, /* zero_fill: lu, lba, blocks lost, sense; stream_offset */

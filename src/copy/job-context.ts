@@ -54,12 +54,25 @@ export class Meter {
   /** Stream bytes used up before the present run of the engine. */
   #bytesBefore = 0n;
   #sums = { tapeWaits: 0n, tapeWaitNs: 0n, sourceWaitNs: 0n, throttleNs: 0n };
+  #samples: { readonly atMs: number; readonly bytes: bigint }[] = [];
   #live: (() => CopyStats | undefined) | undefined;
 
   /** A run of the engine starts; its statistics count from nothing. */
   begin(bytesBefore: bigint, live: () => CopyStats | undefined): void {
     this.#bytesBefore = bytesBefore;
     this.#live = live;
+  }
+
+  /** Bytes per second over the last few seconds; call it about once a second. */
+  rate(): bigint {
+    const now = performance.now();
+    const { bytesDone } = this.read();
+    const first = this.#samples[0];
+    const last = this.#samples[this.#samples.length - 1];
+    if (last === undefined || now - last.atMs >= 500) this.#samples.push({ atMs: now, bytes: bytesDone });
+    if (this.#samples.length > 6) this.#samples.shift();
+    if (first === undefined || now - first.atMs < 100) return 0n;
+    return ((bytesDone - first.bytes) * 1000n) / BigInt(Math.round(now - first.atMs));
   }
 
   end(stats: CopyStats): void {

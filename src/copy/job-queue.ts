@@ -9,7 +9,7 @@ import { DeviceLocks } from "./device-locks.js";
 import { type JobContext, type JobOutcome, type JobPlant, Meter } from "./job-context.js";
 import type { JobRecord } from "./job-record.js";
 import { minuteOfDay, rateAt } from "./rate.js";
-import { failureOf, isResumable, progressOf, reportOf } from "./results.js";
+import { failureOf, isResumable, progressOf, type ReportOutcome, reportOf } from "./results.js";
 
 export type RunJob = (context: JobContext) => Promise<JobOutcome>;
 
@@ -119,7 +119,7 @@ export class JobQueue {
     if (running === undefined)
       throw new GantryError("JOB_NOT_RUNNING", `Job ${jobId} is ${record.state}; only a running job can be paused.`);
     running.context.control.pause();
-    this.#options.onProgress(progressOf(running.context));
+    this.#options.onProgress(liveProgress(running.context));
   }
 
   async resume(jobId: string): Promise<void> {
@@ -128,7 +128,7 @@ export class JobQueue {
     if (running === undefined)
       throw new GantryError("JOB_NOT_RUNNING", `Job ${jobId} is ${record.state}; only a paused job can be resumed.`);
     running.context.control.resume();
-    this.#options.onProgress(progressOf(running.context));
+    this.#options.onProgress(liveProgress(running.context));
   }
 
   /** Bytes per second, 0n: unlimited. Holds until the job ends. */
@@ -146,8 +146,8 @@ export class JobQueue {
   progress(jobId: string): JobProgress | JobReport {
     const record = this.#record(jobId);
     const running = this.#running.get(jobId);
-    if (running !== undefined) return progressOf(running.context);
-    return record.report ?? progressOf({ record, meter: new Meter(), control: new RunControl() });
+    if (running !== undefined) return liveProgress(running.context);
+    return record.report ?? progressOf({ record, meter: new Meter(), paused: false });
   }
 
   list(): readonly JobRecord[] {
@@ -211,7 +211,7 @@ export class JobQueue {
     const { jobId } = context.record.spec;
     context.record = { ...context.record, state: "running", startedMs: context.record.startedMs ?? clock.nowMs() };
     await journal.put(context.record);
-    this.#options.onProgress(progressOf(context));
+    this.#options.onProgress(liveProgress(context));
     log.info({ jobId, type: context.record.spec.type, resumes: context.record.resumes }, "job started");
     const outcome = await this.#attempts(context);
     if (this.#stopping && outcome.state === "cancelled") return;
@@ -262,7 +262,7 @@ export class JobQueue {
     }
   }
 
-  async #end(record: JobRecord, meter: Meter, outcome: JobOutcome | { state: "timed-out" }): Promise<void> {
+  async #end(record: JobRecord, meter: Meter, outcome: ReportOutcome): Promise<void> {
     const report = reportOf(record, meter, outcome, this.#options.plant.clock.nowMs());
     await this.#options.plant.journal.finish(record, report);
     this.#options.plant.log.info({ jobId: report.jobId, state: report.state, failure: report.failure }, "job ended");
@@ -283,7 +283,7 @@ export class JobQueue {
     for (const { context } of this.#running.values()) {
       this.#applyRate(context);
       if (this.#overdue(context.record)) context.control.cancel();
-      this.#options.onProgress(progressOf(context));
+      this.#options.onProgress(liveProgress(context));
     }
     for (const record of this.list()) {
       if (record.state === "queued" && !this.#running.has(record.spec.jobId) && this.#overdue(record)) {
@@ -304,6 +304,8 @@ export class JobQueue {
     if (rate !== context.control.bytesPerS) context.control.rate(rate);
   }
 }
+
+const liveProgress = (context: JobContext): JobProgress => progressOf({ ...context, paused: context.control.paused });
 
 async function cancellableWait(ms: number, control: RunControl): Promise<void> {
   let timer: NodeJS.Timeout | undefined;

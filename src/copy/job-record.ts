@@ -20,6 +20,10 @@ export interface CurrentVolume {
   readonly firstObject: bigint;
   /** Archive offset at which this cartridge begins. */
   readonly from: bigint;
+  /** firstObject is known, and from it on the tape is this job's to write. */
+  readonly placed?: boolean;
+  /** Digest in progress when the cartridge before was full. */
+  readonly digest?: Uint8Array;
 }
 
 export interface JobRecord {
@@ -33,6 +37,8 @@ export interface JobRecord {
   readonly volumes: readonly VolumeReport[];
   readonly current?: CurrentVolume;
   readonly checkpoint?: Checkpoint;
+  /** The current cartridge is full and ends here; what is left to do with it is its filemark. */
+  readonly volumeEnded?: Checkpoint;
   readonly tapeBlockBytes: number;
   readonly resumes: number;
   readonly lost: readonly LostBlocks[];

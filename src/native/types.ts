@@ -135,6 +135,9 @@ export const Op = {
   SPACE: 11,
 } as const;
 
+/** Tag of bytes inside a member that are not of it (a cartridge's lead): they neither count for it nor close it. */
+export const TAG_ASIDE = 0xffffffff;
+
 /** Bytes of one packed segment: u64 addr, u64 bytes, u32 tag, u8 op, u8 lu, u16 skip, little-endian. */
 export const SEGMENT_BYTES = 24;
 
@@ -204,6 +207,8 @@ export type CopyEvent =
       readonly streamOffset: bigint;
       readonly object: bigint;
       readonly digest: DigestState;
+      /** "done" follows: this is the run's last one. */
+      readonly final: boolean;
     }
   | {
       readonly type: "digest";
@@ -211,6 +216,8 @@ export type CopyEvent =
       readonly bytes: bigint;
       readonly crc32c: number;
       readonly sha256?: Uint8Array;
+      /** After the member's last byte. Over a crash a digest counts only if a checkpoint at or after it was seen. */
+      readonly streamOffset: bigint;
     }
   | { readonly type: "block-crcs"; readonly object: bigint; readonly crcs: Uint32Array }
   | { readonly type: "held"; readonly cookie: bigint; readonly data: Uint8Array }

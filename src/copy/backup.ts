@@ -1,0 +1,323 @@
+// A backup: blocks of a list from a disk to an archive on tape, over as many cartridges as it takes, from a
+// checkpoint on if there is one.
+import type { OpenDisk } from "../device/disk.js";
+import type { TapeDrive } from "../device/tape-drive.js";
+import type { VolumeReport } from "../job.js";
+import type { ListHeader } from "../list.js";
+import { GantryError } from "../sys/errors.js";
+import { senseInWords } from "../wire/sense.js";
+import { BackupPlan } from "./archive/backup-plan.js";
+import { type ArchiveVolume, archiveOffsetOf, leadBytes } from "./archive/volumes.js";
+import { type DoneEvent, type MidEvent, runCopy } from "./copy-run.js";
+import { DigestBook } from "./digest-book.js";
+import { copyTuning, ringBytesOf } from "./engine-options.js";
+import type { JobContext, JobOutcome } from "./job-context.js";
+import type { Checkpoint, CurrentVolume } from "./job-record.js";
+import { checkExtents, checkVolume } from "./list-check.js";
+import { engineFailure } from "./results.js";
+
+const DISK = 0;
+const TAPE = 1;
+const PIECE_SEGMENTS = 8192;
+
+export async function runBackup(context: JobContext): Promise<JobOutcome> {
+  const { spec } = context.record;
+  const header = wholeList(context, spec.listId);
+  checkVolume(header, spec.volume);
+  const disk = await context.devices.openDisk(spec.disk?.device ?? "");
+  try {
+    const shape = { name: disk.unit.name, blockBytes: disk.blockBytes, blocks: disk.blocks };
+    await checkExtents(header, context.lists.chunks(header.listId), shape, spec.options.overlap ?? "refuse");
+    return await new Backup(context, header, disk).run();
+  } finally {
+    await disk.unit.close();
+  }
+}
+
+/** Throws LIST_NOT_WHOLE. */
+export function wholeList(context: Pick<JobContext, "lists">, listId: string | undefined): ListHeader {
+  const header = listId === undefined ? undefined : context.lists.header(listId);
+  if (header !== undefined) return header;
+  throw new GantryError("LIST_NOT_WHOLE", `List ${listId} is not here whole; send it, then submit the job.`);
+}
+
+class Backup {
+  readonly #context: JobContext;
+  readonly #header: ListHeader;
+  readonly #disk: OpenDisk;
+  readonly #book = new DigestBook();
+
+  constructor(context: JobContext, header: ListHeader, disk: OpenDisk) {
+    this.#context = context;
+    this.#header = header;
+    this.#disk = disk;
+  }
+
+  async run(): Promise<JobOutcome> {
+    const { journal, meter, record } = this.#context;
+    this.#book.load(journal, record.spec.jobId);
+    meter.bytesTotal = this.#header.bytes;
+    meter.membersTotal = this.#header.members;
+    meter.membersDone = this.#book.memberCount;
+    for (;;) {
+      const current = this.#context.record.current ?? this.#firstVolume();
+      const outcome = await this.#volume(current);
+      if (outcome !== undefined) return outcome;
+    }
+  }
+
+  /** One cartridge. Resolves with the job's end, or with undefined when it goes on with the next cartridge. */
+  async #volume(volume: CurrentVolume): Promise<JobOutcome | undefined> {
+    const { spec } = this.#context.record;
+    const device = spec.tape?.device ?? "";
+    this.#context.meter.cartridge = volume.cartridge;
+    if (volume.cartridge !== "") this.#context.devices.load(device, volume.cartridge, true);
+    const drive = await this.#context.devices.openTape(device);
+    try {
+      if (drive.writeProtected) {
+        throw new GantryError("TAPE_WRITE_PROTECTED", `${device}: the cartridge is write-protected.`, {
+          details: { device },
+        });
+      }
+      const current = await this.#position(drive, volume);
+      if (this.#context.record.volumeEnded !== undefined)
+        return await this.#nextVolume(drive, current, this.#context.record.volumeEnded);
+      const plan = this.#plan(current);
+      const done = await this.#copy(drive, current, plan);
+      if (done.result === "volume-full") return await this.#nextVolume(drive, current, checkpointOf(done));
+      if (done.result === "cancelled") return await this.#cutShort(drive, current, done);
+      if (done.result !== "ok") throw engineFailure(done, [this.#disk.unit.name, drive.unit.name]);
+      return this.#outcome("succeeded", current, done, plan);
+    } finally {
+      await drive.close();
+    }
+  }
+
+  #firstVolume(): CurrentVolume {
+    const cartridge = this.#context.record.spec.tape?.cartridges[0] ?? "";
+    return { index: 0, cartridge, firstObject: 0n, from: 0n };
+  }
+
+  /** Puts the tape where writing begins, and makes that place durable before the first block is written. */
+  async #position(drive: TapeDrive, volume: CurrentVolume): Promise<CurrentVolume> {
+    const { record, journal } = this.#context;
+    const at =
+      record.volumeEnded?.object ??
+      record.checkpoint?.object ??
+      (record.current === undefined ? undefined : volume.firstObject);
+    if (at !== undefined && record.current?.placed === true) {
+      await drive.locate(at);
+      return volume;
+    }
+    const firstObject = await this.#freshPlace(drive, volume);
+    const placed: CurrentVolume = { ...volume, firstObject, placed: true };
+    this.#context.record = { ...record, current: placed };
+    await journal.put(this.#context.record);
+    return placed;
+  }
+
+  /** A blank tape, the end of what is there, or its beginning if its data may be lost. */
+  async #freshPlace(drive: TapeDrive, volume: CurrentVolume): Promise<bigint> {
+    const position = this.#context.record.spec.options.position;
+    await drive.rewind();
+    if (position === "overwrite") return 0n;
+    const end = await drive.endOfData();
+    if (end === 0n || (position === "append" && volume.index === 0)) return end;
+    const name = volume.cartridge === "" ? "The tape" : `Cartridge ${volume.cartridge}`;
+    throw new GantryError(
+      "MEDIA_NOT_BLANK",
+      `${name} in ${drive.unit.name} holds data (${end} objects). Give position "append" to write after it, or "overwrite" to lose it.`,
+      { details: { device: drive.unit.name, cartridge: volume.cartridge } },
+    );
+  }
+
+  #plan(current: CurrentVolume): BackupPlan {
+    const { record, lists } = this.#context;
+    const { spec } = record;
+    const plan = new BackupPlan(
+      { chunks: () => lists.chunks(this.#header.listId) },
+      {
+        archiveId: record.archiveId,
+        jobId: spec.jobId,
+        bridgeId: this.#context.bridgeId,
+        createdMs: record.submittedMs,
+        tapeBlockBytes: record.tapeBlockBytes,
+        ...(spec.options.comment === undefined ? {} : { comment: spec.options.comment }),
+        list: this.#header,
+        diskLu: DISK,
+        tapeLu: TAPE,
+        sha256: spec.options.sha256 ?? false,
+        digests: { member: (tag) => this.#book.member(tag), blocks: (first, count) => this.#book.blocks(first, count) },
+        volumes: () => this.#volumes(current),
+      },
+    );
+    if (record.checkpoint !== undefined) plan.startAt(record.checkpoint.offset, current.from);
+    else if (current.index > 0) plan.startVolume(current.from);
+    return plan;
+  }
+
+  #volumes(current: CurrentVolume): readonly ArchiveVolume[] {
+    const { cartridge, firstObject, from } = current;
+    return [...this.#context.record.volumes, { cartridge, firstObject, from }];
+  }
+
+  async #copy(drive: TapeDrive, current: CurrentVolume, plan: BackupPlan): Promise<DoneEvent> {
+    const { record, meter, control } = this.#context;
+    const lead = current.index === 0 ? 0n : BigInt(leadBytes(record.tapeBlockBytes));
+    const streamOffset = record.checkpoint?.offset ?? current.from - lead;
+    meter.begin(streamOffset < 0n ? 0n : streamOffset, () => control.stats());
+    const { done, stats } = await runCopy({
+      native: this.#context.native,
+      control,
+      next: async () => {
+        const piece = await plan.next(PIECE_SEGMENTS);
+        if (piece === null) this.#context.closing = true;
+        return piece;
+      },
+      onEvent: (event) => this.#onEvent(event, current),
+      copy: {
+        ...copyTuning(this.#context.config()),
+        arena: this.#context.arena,
+        ringBytes: ringBytesOf(this.#context.arena, this.#context.config()),
+        lus: [this.#disk.copyLu, drive.copyLu],
+        tapeBlockBytes: record.tapeBlockBytes,
+        sha256: record.spec.options.sha256 ?? false,
+        zeroFill: record.spec.options.mediumErrors === "zero-fill",
+        streamOffset,
+        tapeObject: record.checkpoint?.object ?? current.firstObject,
+        ...optionalDigest(record.checkpoint?.digest ?? current.digest),
+      },
+    });
+    meter.end(stats);
+    return done;
+  }
+
+  async #onEvent(event: MidEvent, current: CurrentVolume): Promise<void> {
+    const { journal, meter, record } = this.#context;
+    switch (event.type) {
+      case "digest":
+        this.#book.addMember(event, event.streamOffset);
+        meter.membersDone = this.#book.memberCount;
+        break;
+      case "block-crcs":
+        this.#addBlocks(event.object, event.crcs, current);
+        break;
+      case "checkpoint": {
+        // The last checkpoint of a full cartridge is journalled with the fact that it is full (see #nextVolume): a
+        // resume must not write one more block where an undisturbed job would have changed cartridges.
+        if (event.final) break;
+        const { members, blocks } = this.#book.upTo(event.streamOffset);
+        const checkpoint = { offset: event.streamOffset, object: event.object, digest: event.digest };
+        this.#context.record = await journal.checkpoint(record, checkpoint, members, blocks);
+        break;
+      }
+      case "medium-error": {
+        const lost = {
+          device: this.#disk.unit.name,
+          lba: event.lba,
+          blocks: event.blocks,
+          sense: senseInWords(event.sense),
+          streamOffset: event.streamOffset,
+        };
+        this.#context.record = { ...record, lost: [...record.lost, lost] };
+        break;
+      }
+      case "retried":
+        meter.retries += BigInt(event.count);
+        break;
+      default:
+        break;
+    }
+  }
+
+  /** Tape blocks by their number in the archive; those of a continuation lead are not counted. */
+  #addBlocks(object: bigint, crcs: Uint32Array, current: CurrentVolume): void {
+    const block = this.#context.record.tapeBlockBytes;
+    const isFirst = current.index === 0;
+    let skipped = 0;
+    let offset = archiveOffsetOf(object, current, isFirst, block);
+    while (offset === undefined && skipped < crcs.length) {
+      skipped++;
+      offset = archiveOffsetOf(object + BigInt(skipped), current, isFirst, block);
+    }
+    if (offset !== undefined && skipped < crcs.length) {
+      this.#book.addBlocks({ first: Number(offset / BigInt(block)), crcs: crcs.subarray(skipped) });
+    }
+  }
+
+  /** Ends a full cartridge with a filemark and turns to the next one; each step is durable before the next. */
+  async #nextVolume(drive: TapeDrive, current: CurrentVolume, ended: Checkpoint): Promise<undefined> {
+    const { journal } = this.#context;
+    if (this.#context.record.volumeEnded === undefined) {
+      const { members, blocks } = this.#book.upTo(ended.offset);
+      this.#context.record = await journal.checkpoint(
+        { ...this.#context.record, volumeEnded: ended },
+        ended,
+        members,
+        blocks,
+      );
+    }
+    const index = current.index + 1;
+    const cartridge = this.#context.record.spec.tape?.cartridges[index];
+    await drive.writeFilemarks(1);
+    const details = { device: drive.unit.name, archiveOffset: ended.offset };
+    if (ended.offset <= current.from) {
+      throw new GantryError(
+        "MEDIA_TOO_SMALL",
+        `Cartridge ${current.cartridge} is too small for one tape block of the archive.`,
+        { details },
+      );
+    }
+    if (cartridge === undefined) {
+      const message = `The tape is full at byte ${ended.offset} of the archive and the job names no further cartridge.`;
+      throw new GantryError("MEDIA_TOO_SMALL", message, { details });
+    }
+    const { volumeEnded: _ended, checkpoint: _checkpoint, ...rest } = this.#context.record;
+    this.#context.record = {
+      ...rest,
+      volumes: [...rest.volumes, volumeReport(current, ended.offset, ended.object)],
+      current: { index, cartridge, firstObject: 0n, from: ended.offset, placed: false, digest: ended.digest },
+    };
+    await journal.put(this.#context.record);
+    return undefined;
+  }
+
+  /** What a cancelled or interrupted run wrote is ended by a filemark, so that the tape is no riddle to others. */
+  async #cutShort(drive: TapeDrive, current: CurrentVolume, done: DoneEvent): Promise<JobOutcome> {
+    const { members, blocks } = this.#book.upTo(done.streamOffset);
+    this.#context.record = await this.#context.journal.checkpoint(
+      this.#context.record,
+      checkpointOf(done),
+      members,
+      blocks,
+    );
+    await drive.writeFilemarks(1);
+    return this.#outcome("cancelled", current, done);
+  }
+
+  #outcome(state: "succeeded" | "cancelled", current: CurrentVolume, done: DoneEvent, plan?: BackupPlan): JobOutcome {
+    const { record } = this.#context;
+    const manifest = plan?.summary?.manifest;
+    return {
+      state,
+      volumes: [...record.volumes, volumeReport(current, done.streamOffset, done.object)],
+      lost: record.lost,
+      ...(manifest === undefined
+        ? {}
+        : { manifest: { offset: manifest.offset, bytes: manifest.bytes }, manifestCrc32c: manifest.crc32c }),
+    };
+  }
+}
+
+const optionalDigest = (digest: Uint8Array | undefined): { digest?: Uint8Array } =>
+  digest === undefined ? {} : { digest };
+
+const checkpointOf = ({ streamOffset, object, digest }: DoneEvent): Checkpoint => ({
+  offset: streamOffset,
+  object,
+  digest,
+});
+
+function volumeReport({ cartridge, firstObject, from }: CurrentVolume, to: bigint, endObject: bigint): VolumeReport {
+  return { cartridge, firstObject, endObject, from, to };
+}

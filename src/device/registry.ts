@@ -1,0 +1,207 @@
+// The devices of the configuration: knows them by name, opens logical units of them, loads cartridges into
+// emulated drives. Emulated devices live as long as the registry; logical units as long as their job.
+import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { basename, join } from "node:path";
+import type { EmulatedDevice, EmulatedTape, LuTarget, Native } from "../native/types.js";
+import type { Config, DeviceConfig } from "../sys/config.js";
+import { GantryError, messageOf } from "../sys/errors.js";
+import { type OpenDisk, openDisk } from "./disk.js";
+import { ScsiUnit } from "./scsi-unit.js";
+import { openTapeDrive, type TapeDrive } from "./tape-drive.js";
+
+const MIB = 1024n * 1024n;
+const CARTRIDGE_ENDING = ".tap";
+
+type VirtualConfig = Extract<DeviceConfig, { transport: "virtual" }>;
+
+export class DeviceRegistry {
+  readonly #native: Native;
+  readonly #configs: ReadonlyMap<string, DeviceConfig>;
+  readonly #emulated = new Map<string, EmulatedDevice>();
+  /** Cartridge in each emulated drive. */
+  readonly #loaded = new Map<string, string>();
+
+  constructor(native: Native, devices: Config["device"]) {
+    this.#native = native;
+    this.#configs = new Map(devices.map((device) => [device.name, device]));
+  }
+
+  /** Makes the emulated devices. Throws DEVICE_UNUSABLE, with the configuration's name of the device. */
+  start(): void {
+    for (const config of this.#configs.values()) {
+      if (config.transport === "virtual") this.#emulated.set(config.name, this.#emulate(config));
+    }
+  }
+
+  stop(): void {
+    for (const device of this.#emulated.values()) device.close();
+    this.#emulated.clear();
+  }
+
+  /** Throws DEVICE_UNKNOWN. */
+  config(name: string): DeviceConfig {
+    const config = this.#configs.get(name);
+    if (config !== undefined) return config;
+    const known = [...this.#configs.keys()].join(", ");
+    throw new GantryError(
+      "DEVICE_UNKNOWN",
+      `There is no device "${name}" on this bridge; it has ${known === "" ? "none" : known}.`,
+      {
+        details: { device: name },
+      },
+    );
+  }
+
+  all(): readonly DeviceConfig[] {
+    return [...this.#configs.values()];
+  }
+
+  /** The emulated device behind a name, for tests and drills; undefined for real ones. */
+  emulated(name: string): EmulatedDevice | undefined {
+    return this.#emulated.get(name);
+  }
+
+  async openDisk(name: string): Promise<OpenDisk> {
+    const unit = await this.#openUnit(name);
+    return closingOnError(unit, () => openDisk(unit));
+  }
+
+  async openTape(name: string): Promise<TapeDrive> {
+    const unit = await this.#openUnit(name);
+    return closingOnError(unit, () => openTapeDrive(unit));
+  }
+
+  async openUnit(name: string): Promise<ScsiUnit> {
+    return this.#openUnit(name);
+  }
+
+  /** Cartridges that an emulated drive can load, and which is in it. Real drives: nothing is known. */
+  cartridges(name: string): { readonly names: readonly string[]; readonly loaded: string | undefined } {
+    const config = this.config(name);
+    if (config.transport !== "virtual" || config.type !== "tape") return { names: [], loaded: undefined };
+    const names = readdirSync(config.path)
+      .filter((file) => file.endsWith(CARTRIDGE_ENDING))
+      .map((file) => basename(file, CARTRIDGE_ENDING));
+    return { names: names.sort(), loaded: this.#loaded.get(name) };
+  }
+
+  /**
+   * Puts a cartridge into a drive (and takes out another one). Throws MEDIA_MISSING when the cartridge is not
+   * there, or when the drive has nobody who could load it.
+   * @param create makes a blank cartridge when there is none of that name
+   */
+  load(drive: string, cartridge: string, create: boolean): void {
+    const config = this.config(drive);
+    const device = this.#emulated.get(drive);
+    if (config.transport !== "virtual" || config.type !== "tape" || device === undefined) {
+      throw new GantryError(
+        "MEDIA_MISSING",
+        `Cartridge ${cartridge} cannot be loaded: nobody loads cartridges into ${drive}. Load it by hand and name no cartridges in the job.`,
+        { details: { device: drive, cartridge } },
+      );
+    }
+    if (this.#loaded.get(drive) === cartridge) return;
+    const path = join(config.path, cartridge + CARTRIDGE_ENDING);
+    if (!create && !existsSync(path)) {
+      throw new GantryError(
+        "MEDIA_MISSING",
+        `Cartridge ${cartridge} is not among those of ${drive} (${config.path}).`,
+        {
+          details: { device: drive, cartridge },
+        },
+      );
+    }
+    const tape = device as EmulatedTape;
+    if (this.#loaded.has(drive)) tape.unload();
+    this.#loaded.delete(drive);
+    tape.load({
+      path,
+      capacityBytes: BigInt(config.capacity_mib) * MIB,
+      ...(config.early_warning_kib > 0 ? { earlyWarningBytes: BigInt(config.early_warning_kib) * 1024n } : {}),
+    });
+    this.#loaded.set(drive, cartridge);
+  }
+
+  #emulate(config: VirtualConfig): EmulatedDevice {
+    const serial = config.serial ?? config.name;
+    try {
+      if (config.type === "tape") {
+        mkdirSync(config.path, { recursive: true });
+        return this.#native.openTape({ serial });
+      }
+      const blocks = config.size_mib === undefined ? 0n : (BigInt(config.size_mib) * MIB) / BigInt(config.block_bytes);
+      return this.#native.openDisk({
+        path: config.path,
+        blockBytes: config.block_bytes,
+        blocks: existsSync(config.path) ? 0n : blocks,
+        serial,
+        thin: config.thin,
+        readOnly: config.read_only,
+      });
+    } catch (error) {
+      throw new GantryError("DEVICE_UNUSABLE", `Device ${config.name} cannot be opened: ${messageOf(error)}`, {
+        cause: error,
+        details: { device: config.name },
+      });
+    }
+  }
+
+  async #openUnit(name: string): Promise<ScsiUnit> {
+    const config = this.config(name);
+    try {
+      return new ScsiUnit(name, await this.#native.openLu(this.#target(config)));
+    } catch (error) {
+      throw new GantryError("DEVICE_PATH_FAILED", `Device ${name} cannot be opened: ${messageOf(error)}`, {
+        cause: error,
+        details: { device: name },
+      });
+    }
+  }
+
+  #target(config: DeviceConfig): LuTarget {
+    if (config.transport === "sg") {
+      return {
+        transport: "sg",
+        path: config.path,
+        reservedBytes: config.max_io_kib * 1024,
+        directIo: config.direct_io,
+      };
+    }
+    if (config.transport === "iscsi") {
+      const chap = credentials(config.chap_user, config.chap_secret_file);
+      const targetChap = credentials(config.target_chap_user, config.target_chap_secret_file);
+      return {
+        transport: "iscsi",
+        portal: config.portal,
+        target: config.target,
+        lun: config.lun,
+        initiator: config.initiator,
+        ...(chap === undefined ? {} : { chap }),
+        ...(targetChap === undefined ? {} : { targetChap }),
+        headerDigest: config.header_digest,
+        connectTimeoutMs: config.connect_timeout_s * 1000,
+      };
+    }
+    const device = this.#emulated.get(config.name);
+    if (device === undefined) throw new GantryError("DEVICE_UNUSABLE", `Device ${config.name} was not started.`);
+    return { transport: "virtual", device };
+  }
+}
+
+/** The secret is read when it is needed, so that it can be changed without a restart. */
+function credentials(
+  user: string | undefined,
+  secretFile: string | undefined,
+): { user: string; secret: string } | undefined {
+  if (user === undefined || secretFile === undefined) return undefined;
+  return { user, secret: readFileSync(secretFile, "utf8").split("\n")[0] ?? "" };
+}
+
+async function closingOnError<T>(unit: ScsiUnit, open: () => Promise<T>): Promise<T> {
+  try {
+    return await open();
+  } catch (error) {
+    await unit.close();
+    throw error;
+  }
+}

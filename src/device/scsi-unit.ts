@@ -1,0 +1,78 @@
+// A logical unit as the supervisor uses it: commands that are not payload, with the retries that every
+// initiator owes a device (unit attention, becoming ready, busy), and failures in words.
+import type { ExecuteOptions, Lu, ScsiAnswer } from "../native/types.js";
+import { GantryError } from "../sys/errors.js";
+import * as cdb from "../wire/cdb.js";
+import { decodeSense, SenseKey } from "../wire/sense.js";
+import { deviceFailure } from "./failure.js";
+
+const GOOD = 0x00;
+const BUSY = 0x08;
+const TASK_SET_FULL = 0x28;
+const UNIT_ATTENTIONS_MAX = 8;
+const READY_POLL_MS = 250;
+
+export interface CommandOptions extends ExecuteOptions {
+  /** Answers that the caller looks at itself instead of having them thrown. */
+  readonly accept?: (answer: ScsiAnswer) => boolean;
+}
+
+export class ScsiUnit {
+  readonly name: string;
+  readonly lu: Lu;
+
+  constructor(name: string, lu: Lu) {
+    this.name = name;
+    this.lu = lu;
+  }
+
+  /** Runs a command to GOOD. Unit attentions before it are taken note of and passed over. Throws DEVICE_… */
+  async command(command: Uint8Array, options: CommandOptions = {}): Promise<ScsiAnswer> {
+    for (let attentions = 0; ; attentions++) {
+      const answer = await this.lu.execute(command, options);
+      if (answer.outcome === "delivered" && answer.status === GOOD) return answer;
+      if (options.accept?.(answer) === true) return answer;
+      const key = answer.outcome === "delivered" ? decodeSense(answer.sense)?.key : undefined;
+      if (key === SenseKey.RECOVERED_ERROR) return answer;
+      if (key === SenseKey.UNIT_ATTENTION && attentions < UNIT_ATTENTIONS_MAX) continue;
+      throw deviceFailure(this.name, { ...answer, cdb: command });
+    }
+  }
+
+  /**
+   * Waits until TEST UNIT READY is GOOD: through unit attentions, busy, and "becoming ready" (04h/01h) up to
+   * waitMs. Throws what the device says when it is not going to be ready.
+   */
+  async ready(waitMs: number): Promise<void> {
+    const deadline = performance.now() + waitMs;
+    for (let attentions = 0; ; ) {
+      const answer = await this.lu.execute(cdb.testUnitReady());
+      if (answer.outcome === "delivered" && answer.status === GOOD) return;
+      const sense = answer.outcome === "delivered" ? decodeSense(answer.sense) : undefined;
+      if (sense?.key === SenseKey.UNIT_ATTENTION && attentions++ < UNIT_ATTENTIONS_MAX) continue;
+      const busy = answer.status === BUSY || answer.status === TASK_SET_FULL;
+      const becoming = sense?.key === SenseKey.NOT_READY && sense.asc === 0x04 && sense.ascq === 0x01;
+      if (!(busy || becoming) || performance.now() > deadline) {
+        throw deviceFailure(this.name, { ...answer, cdb: cdb.testUnitReady() });
+      }
+      await new Promise((resolve) => setTimeout(resolve, READY_POLL_MS));
+    }
+  }
+
+  /** Throws DEVICE_UNUSABLE when INQUIRY says another peripheral device type. */
+  async expectType(type: 0 | 1): Promise<void> {
+    const { data } = await this.command(cdb.inquiry(36), { dataIn: 36 });
+    const found = (data[0] ?? 0x1f) & 0x1f;
+    if (found === type) return;
+    const names: Readonly<Record<number, string>> = { 0: "disk", 1: "tape" };
+    throw new GantryError(
+      "DEVICE_UNUSABLE",
+      `${this.name} is configured as ${names[type]} but says that it is ${names[found] ?? `of peripheral device type ${found}`}.`,
+      { details: { device: this.name } },
+    );
+  }
+
+  close(): Promise<void> {
+    return this.lu.close();
+  }
+}

@@ -1,0 +1,170 @@
+// A tape drive, opened for a copy: variable-block mode, position, filemarks. Data blocks are the engine's; here
+// is what happens between them.
+import type { CopyLu, ScsiAnswer } from "../native/types.js";
+import { GantryError } from "../sys/errors.js";
+import * as cdb from "../wire/cdb.js";
+import { decodeModeSense6, modeSelect6Parameters } from "../wire/mode.js";
+import { decodeSense, SenseKey } from "../wire/sense.js";
+import { readBlockLimitsData, readPositionLong, readPositionShort } from "../wire/tape.js";
+import { deviceFailure, isIllegalRequest } from "./failure.js";
+import type { ScsiUnit } from "./scsi-unit.js";
+
+/** Loading and threading a cartridge; the first load of some media takes far longer and says so by 04h/01h. */
+const READY_MS = 7_200_000;
+const MOTION_MS = 3_600_000;
+const SPACE_BLOCKS = 0;
+const SPACE_FILEMARKS = 1;
+const SPACE_END_OF_DATA = 3;
+
+export interface TapeDrive {
+  readonly unit: ScsiUnit;
+  readonly copyLu: CopyLu;
+  readonly maxBlockBytes: number;
+  readonly writeProtected: boolean;
+  rewind(): Promise<void>;
+  /** To a logical object number; by LOCATE where the drive has it, else by REWIND and SPACE. */
+  locate(object: bigint): Promise<void>;
+  /** Past the last recorded object; resolves with its number. */
+  endOfData(): Promise<bigint>;
+  /** Logical object number where the drive stands; undefined when it does not know. */
+  position(): Promise<bigint | undefined>;
+  /** Over filemarks; negative backward. Resolves false when there were fewer. */
+  spaceFilemarks(count: number): Promise<boolean>;
+  /** Over blocks; negative backward. Stops at a filemark (resolves false). */
+  spaceBlocks(count: number): Promise<boolean>;
+  /** 0: only waits until everything written is on the medium. */
+  writeFilemarks(count: number): Promise<void>;
+  close(): Promise<void>;
+}
+
+export async function openTapeDrive(unit: ScsiUnit): Promise<TapeDrive> {
+  await unit.ready(READY_MS);
+  await unit.expectType(1);
+  const limits = readBlockLimitsData((await unit.command(cdb.readBlockLimits(), { dataIn: 6 })).data);
+  const writeProtected = await chooseVariableBlocks(unit);
+  return new Drive(unit, limits.maxBlockBytes, writeProtected);
+}
+
+/** MODE SELECT with block length 0; everything else stays as the drive has it. Returns the WP bit. */
+async function chooseVariableBlocks(unit: ScsiUnit): Promise<boolean> {
+  const answer = await unit.command(cdb.modeSense6(0, 12), { dataIn: 12 });
+  const mode = decodeModeSense6(answer.data);
+  if (mode.blockBytes !== 0) {
+    const parameters = modeSelect6Parameters({ bufferedMode: mode.bufferedMode, density: mode.density, blockBytes: 0 });
+    await unit.command(cdb.modeSelect6(parameters.length), { dataOut: parameters });
+  }
+  return mode.writeProtected;
+}
+
+const keyOf = (answer: ScsiAnswer): number | undefined =>
+  answer.outcome === "delivered" && answer.status === 0x02 ? decodeSense(answer.sense)?.key : undefined;
+
+/** SPACE met a filemark, an end of data or the beginning of the tape: not an error but an answer. */
+const endedShort = (answer: ScsiAnswer): boolean => {
+  const sense = answer.outcome === "delivered" && answer.status === 0x02 ? decodeSense(answer.sense) : undefined;
+  return (
+    sense?.key === SenseKey.BLANK_CHECK || (sense?.key === SenseKey.NO_SENSE && (sense.filemark || sense.endOfMedium))
+  );
+};
+
+class Drive implements TapeDrive {
+  readonly unit: ScsiUnit;
+  readonly maxBlockBytes: number;
+  readonly writeProtected: boolean;
+
+  constructor(unit: ScsiUnit, maxBlockBytes: number, writeProtected: boolean) {
+    this.unit = unit;
+    this.maxBlockBytes = maxBlockBytes;
+    this.writeProtected = writeProtected;
+  }
+
+  get copyLu(): CopyLu {
+    return { lu: this.unit.lu, type: 1, blockBytes: 0, blocks: 0n, maxIoBytes: this.maxBlockBytes };
+  }
+
+  async rewind(): Promise<void> {
+    await this.unit.command(cdb.rewind(), { timeoutMs: MOTION_MS });
+  }
+
+  async locate(object: bigint): Promise<void> {
+    const timeoutMs = MOTION_MS;
+    if (object === 0n) return this.rewind();
+    const long = await this.unit.command(cdb.locate16(object), { timeoutMs, accept: isIllegalRequest });
+    if (long.status === 0) return;
+    if (object <= 0xffffffffn) {
+      const short = await this.unit.command(cdb.locate10(Number(object)), { timeoutMs, accept: isIllegalRequest });
+      if (short.status === 0) return;
+    }
+    await this.rewind();
+    await this.#forward(object);
+  }
+
+  /** From the beginning, over blocks and, where they come in the way, filemarks: both are logical objects. */
+  async #forward(objects: bigint): Promise<void> {
+    if (objects > 0x7fffffn) {
+      throw new GantryError(
+        "DEVICE_ERROR",
+        `${this.unit.name} has no LOCATE, and ${objects} objects are too far for SPACE.`,
+      );
+    }
+    if (await this.spaceBlocks(Number(objects))) return;
+    throw new GantryError(
+      "DEVICE_ERROR",
+      `${this.unit.name} has no LOCATE, and a filemark or the end of data lies before object ${objects}.`,
+    );
+  }
+
+  async endOfData(): Promise<bigint> {
+    await this.unit.command(cdb.space6(SPACE_END_OF_DATA, 0), { timeoutMs: MOTION_MS, accept: endedShort });
+    const object = await this.position();
+    if (object === undefined) {
+      throw new GantryError(
+        "DEVICE_ERROR",
+        `${this.unit.name} does not tell its position, so nothing can be appended; overwrite instead.`,
+      );
+    }
+    return object;
+  }
+
+  async position(): Promise<bigint | undefined> {
+    const long = await this.unit.command(cdb.readPosition(6, 0), { dataIn: 32, accept: isIllegalRequest });
+    if (long.status === 0 && long.data.length >= 32) {
+      const { object, unknown } = readPositionLong(long.data);
+      return unknown ? undefined : object;
+    }
+    const short = await this.unit.command(cdb.readPosition(0, 0), { dataIn: 20, accept: isIllegalRequest });
+    if (short.status !== 0 || short.data.length < 20) return undefined;
+    const { firstObject, unknown } = readPositionShort(short.data);
+    return unknown ? undefined : firstObject;
+  }
+
+  spaceFilemarks(count: number): Promise<boolean> {
+    return this.#space(SPACE_FILEMARKS, count);
+  }
+
+  spaceBlocks(count: number): Promise<boolean> {
+    return this.#space(SPACE_BLOCKS, count);
+  }
+
+  async #space(code: number, count: number): Promise<boolean> {
+    const answer = await this.unit.command(cdb.space6(code, count), { timeoutMs: MOTION_MS, accept: endedShort });
+    return answer.status === 0;
+  }
+
+  async writeFilemarks(count: number): Promise<void> {
+    const command = cdb.writeFilemarks(count);
+    const answer = await this.unit.command(command, {
+      timeoutMs: MOTION_MS,
+      accept: (bad) => keyOf(bad) !== undefined,
+    });
+    if (answer.status === 0) return;
+    // Past early warning a filemark is written and the warning given again (SSC-4 4.2.3): that is no failure.
+    const sense = decodeSense(answer.sense);
+    if (sense?.key === SenseKey.NO_SENSE && sense.endOfMedium) return;
+    throw deviceFailure(this.unit.name, { ...answer, cdb: command }, "writing a filemark");
+  }
+
+  close(): Promise<void> {
+    return this.unit.close();
+  }
+}
