@@ -36,6 +36,7 @@ static int virtual_submit(gt_lu *lu, gt_io *io) {
   gt_virtual *self = (gt_virtual *)lu;
   if (self->closing) return -ESHUTDOWN;
   if (io->cdb_len < 6 || io->cdb_len > GT_CDB_MAX || (io->data_len && !io->data)) return -EINVAL;
+  if (io->dir > GT_DIR_OUT || io->data_len > lu->limits.max_transfer) return -EINVAL;
   io->next = NULL;
   io->priv[PRIV_ABORTED] = 0;
   *self->last = io;
