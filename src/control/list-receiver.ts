@@ -1,0 +1,387 @@
+// Takes block lists in: chunks in any order, each acknowledged when it is on stable storage, the list "whole"
+// only after all of it was read back and found right. State is rebuilt from the store after a restart.
+
+import * as v from "valibot";
+import type { ListChunk, ListHeader } from "../list.js";
+import type { Clock } from "../sys/clock.js";
+import { GantryError, isGantryError } from "../sys/errors.js";
+import type { ChunkStore } from "./chunk-store.js";
+import { decode, encode } from "./codec.js";
+import { map, name, read, whole } from "./fields.js";
+import { ListCheck } from "./list-check.js";
+import { decodeChunk } from "./list-chunk.js";
+import { type ListStatus, listHeaderSchema } from "./messages/commands.js";
+
+export interface ListLimits {
+  /** Lists that may exist at once, whole ones too. */
+  readonly lists: number;
+  /** Encoded bytes of one list. */
+  readonly listBytes: number;
+  /** Encoded bytes of all lists together. */
+  readonly allBytes: number;
+  /** Milliseconds without a new chunk after which an incomplete list is dropped. */
+  readonly incompleteMs: number;
+  /** Milliseconds after which a whole list that no job holds is dropped. */
+  readonly unusedMs: number;
+}
+
+export const LIST_LIMITS: ListLimits = {
+  lists: 64,
+  listBytes: 1 << 30,
+  allBytes: 4 * 2 ** 30,
+  incompleteMs: 3_600_000,
+  unusedMs: 86_400_000,
+};
+
+export interface ListReceiverOptions {
+  readonly store: ChunkStore;
+  readonly clock: Pick<Clock, "monotonicMs">;
+  readonly limits?: Partial<ListLimits>;
+}
+
+/** A list that is whole, as jobs see it. */
+export interface WholeList {
+  readonly header: ListHeader;
+  /** Name of the device that the LBAs are of. */
+  readonly device: string;
+}
+
+interface Entry extends WholeList {
+  state: "open" | "checking" | "whole" | "dropping";
+  /** Length of each stored chunk by index; 0: missing. */
+  readonly sizes: Uint32Array;
+  stored: number;
+  bytes: number;
+  /** Puts under way, by index. */
+  readonly pending: Map<number, Promise<void>>;
+  checking?: Promise<void>;
+  dropping?: Promise<void>;
+  /** Monotonic milliseconds of the last change or use. */
+  touchedMs: number;
+  holds: number;
+}
+
+/** Most ranges of missing chunks in one answer. */
+const MISSING_RANGES = 1000;
+
+const recordSchema = map({ v: whole(1, 1), header: listHeaderSchema, device: name, whole: v.boolean() });
+
+export class ListReceiver {
+  readonly #store: ChunkStore;
+  readonly #clock: Pick<Clock, "monotonicMs">;
+  readonly #limits: ListLimits;
+  readonly #lists = new Map<string, Entry>();
+  #bytes = 0;
+
+  constructor(options: ListReceiverOptions) {
+    this.#store = options.store;
+    this.#clock = options.clock;
+    this.#limits = { ...LIST_LIMITS, ...options.limits };
+  }
+
+  get limits(): ListLimits {
+    return this.#limits;
+  }
+
+  /** Rebuilds the state from the store; call it once, before anything else. Returns ids of what was dropped as garbage. */
+  async load(): Promise<readonly string[]> {
+    const dropped: string[] = [];
+    for (const listId of await this.#store.lists()) {
+      const meta = await this.#store.getMeta(listId);
+      const entry = meta === undefined ? undefined : readRecord(meta, this.#clock.monotonicMs());
+      if (entry === undefined || entry.header.listId !== listId) {
+        await this.#store.drop(listId);
+        dropped.push(listId);
+        continue;
+      }
+      for (const { index, bytes } of await this.#store.chunks(listId)) this.#count(entry, index, bytes);
+      if (entry.stored !== entry.header.chunks) entry.state = "open";
+      this.#lists.set(listId, entry);
+    }
+    return dropped;
+  }
+
+  /**
+   * Opens a list, or finds it open already: the same header again is how a sender resumes. Throws LIST_EXISTS for
+   * another header under the same id, LIST_LIMIT.
+   */
+  async open(header: ListHeader, device: string): Promise<ListStatus> {
+    const known = this.#lists.get(header.listId);
+    if (known !== undefined && known.state !== "dropping") {
+      if (!sameList(known, header, device)) {
+        throw new GantryError("LIST_EXISTS", `List ${header.listId} exists with another header.`);
+      }
+      await known.pending.get(OPENING);
+      return this.status(header.listId);
+    }
+    if (known !== undefined) await this.#drop(known);
+    // Another open() may have been faster while this one waited.
+    if (this.#lists.has(header.listId)) return this.open(header, device);
+    if (this.#lists.size >= this.#limits.lists) {
+      throw limit(`There are ${this.#lists.size} lists already; at most ${this.#limits.lists} are kept`);
+    }
+    const entry = newEntry({ header, device }, this.#clock.monotonicMs());
+    this.#lists.set(header.listId, entry);
+    await this.#pend(entry, OPENING, this.#store.putMeta(header.listId, record(entry, false))).catch(
+      (error: unknown) => {
+        this.#lists.delete(header.listId);
+        throw error;
+      },
+    );
+    return statusOf(entry);
+  }
+
+  /**
+   * Stores a chunk; resolves when it is on stable storage, for the last one when the whole list was checked and
+   * its record is durable. The same chunk again changes nothing. Throws LIST_UNKNOWN, LIST_INVALID,
+   * LIST_CHUNK_CONFLICT, LIST_LIMIT, MESSAGE_MALFORMED; with the last chunk also LIST_DIGEST_WRONG (the list is dropped).
+   */
+  async chunk(listId: string, index: number, data: Uint8Array): Promise<ListStatus> {
+    const entry = this.#entry(listId);
+    await entry.pending.get(OPENING);
+    if (index >= entry.header.chunks) {
+      throw new GantryError(
+        "LIST_INVALID",
+        `List ${listId} has ${entry.header.chunks} chunks; there is no chunk ${index}.`,
+      );
+    }
+    // Somebody else stores the same chunk: what became of it decides.
+    while (entry.pending.has(index)) await entry.pending.get(index)?.catch(() => {});
+    if (this.#entry(listId) !== entry) throw unknown(listId);
+    if (entry.sizes[index] === 0) await this.#store1(entry, index, data);
+    else await this.#compare(entry, index, data);
+    return this.status(listId);
+  }
+
+  /** State and missing chunks. Checks a list that has all its chunks but was not checked yet. Throws as chunk() does. */
+  async status(listId: string): Promise<ListStatus> {
+    const entry = this.#entry(listId);
+    if (entry.state === "checking" || (entry.state === "open" && entry.stored === entry.header.chunks)) {
+      entry.checking ??= this.#check(entry);
+      await entry.checking;
+    }
+    return statusOf(entry);
+  }
+
+  /** Drops a list. Throws LIST_UNKNOWN, and LIST_IN_USE while a job holds it. */
+  async drop(listId: string): Promise<void> {
+    const entry = this.#entry(listId);
+    if (entry.holds > 0) throw new GantryError("LIST_IN_USE", `List ${listId} is in use by ${entry.holds} job(s).`);
+    await this.#drop(entry);
+  }
+
+  /** Header and device of a list that is whole. Throws LIST_UNKNOWN or LIST_INCOMPLETE. */
+  whole(listId: string): WholeList {
+    const entry = this.#entry(listId);
+    if (entry.state !== "whole") {
+      const { stored, header } = entry;
+      throw new GantryError(
+        "LIST_INCOMPLETE",
+        `List ${listId} is not whole: ${stored} of ${header.chunks} chunks are stored.`,
+      );
+    }
+    return { header: entry.header, device: entry.device };
+  }
+
+  /** A job needs the list until it calls what this returns (idempotent). Throws as whole() does. */
+  hold(listId: string): () => void {
+    this.whole(listId);
+    const entry = this.#entry(listId);
+    let held = true;
+    entry.holds += 1;
+    return () => {
+      if (!held) return;
+      held = false;
+      entry.holds -= 1;
+      entry.touchedMs = this.#clock.monotonicMs();
+    };
+  }
+
+  /** The chunks of a whole list in order, one in memory at a time. Hold the list while reading it. */
+  async *readChunks(listId: string): AsyncGenerator<ListChunk, void, void> {
+    const { header } = this.whole(listId);
+    for (let index = 0; index < header.chunks; index++) {
+      yield decodeChunk(await this.#get(listId, index), index);
+    }
+  }
+
+  /** All lists with their state, for status answers. */
+  all(): readonly ListStatus[] {
+    return [...this.#lists.values()].filter((entry) => entry.state !== "dropping").map(statusOf);
+  }
+
+  /** Drops lists that were left: incomplete ones and whole ones that nobody holds. Returns their ids. */
+  async expire(): Promise<readonly string[]> {
+    const now = this.#clock.monotonicMs();
+    const old = [...this.#lists.values()].filter((entry) => {
+      if (entry.holds > 0 || entry.pending.size > 0) return false;
+      if (entry.state === "open") return now - entry.touchedMs >= this.#limits.incompleteMs;
+      return entry.state === "whole" && now - entry.touchedMs >= this.#limits.unusedMs;
+    });
+    await Promise.all(old.map((entry) => this.#drop(entry)));
+    return old.map((entry) => entry.header.listId);
+  }
+
+  async #store1(entry: Entry, index: number, data: Uint8Array): Promise<void> {
+    decodeChunk(data, index);
+    const { listId } = entry.header;
+    if (entry.bytes + data.length > this.#limits.listBytes) {
+      throw limit(`List ${listId} would have more than ${this.#limits.listBytes} bytes`);
+    }
+    if (this.#bytes + data.length > this.#limits.allBytes) {
+      throw limit(`All lists together would have more than ${this.#limits.allBytes} bytes`);
+    }
+    // Counted before it is stored, so that many chunks at once cannot pass the limit together.
+    entry.bytes += data.length;
+    this.#bytes += data.length;
+    try {
+      await this.#pend(entry, index, this.#store.put(listId, index, data));
+    } catch (error) {
+      entry.bytes -= data.length;
+      this.#bytes -= data.length;
+      throw error;
+    }
+    entry.sizes[index] = data.length;
+    entry.stored += 1;
+    entry.touchedMs = this.#clock.monotonicMs();
+  }
+
+  async #compare(entry: Entry, index: number, data: Uint8Array): Promise<void> {
+    const { listId } = entry.header;
+    if (entry.sizes[index] === data.length && Buffer.compare(await this.#get(listId, index), data) === 0) return;
+    throw new GantryError(
+      "LIST_CHUNK_CONFLICT",
+      `Chunk ${index} of list ${listId} is stored already with other bytes.`,
+    );
+  }
+
+  /** Reads the list back from the store, so that what is promised is what will be read later. */
+  async #check(entry: Entry): Promise<void> {
+    const { listId, chunks } = entry.header;
+    entry.state = "checking";
+    try {
+      const check = new ListCheck(entry.header);
+      for (let index = 0; index < chunks; index++) check.add(await this.#get(listId, index), index);
+      check.finish();
+      await this.#store.putMeta(listId, record(entry, true));
+      entry.state = "whole";
+      entry.touchedMs = this.#clock.monotonicMs();
+    } catch (error) {
+      entry.state = "open";
+      // The list itself is wrong: it cannot become right. A store that failed may work the next time.
+      if (isGantryError(error) && error.kind === "input") await this.#drop(entry);
+      throw error;
+    } finally {
+      delete entry.checking;
+    }
+  }
+
+  async #get(listId: string, index: number): Promise<Uint8Array> {
+    const bytes = await this.#store.get(listId, index);
+    if (bytes === undefined) throw unknown(listId);
+    return bytes;
+  }
+
+  #entry(listId: string): Entry {
+    const entry = this.#lists.get(listId);
+    if (entry === undefined || entry.state === "dropping") throw unknown(listId);
+    return entry;
+  }
+
+  #drop(entry: Entry): Promise<void> {
+    entry.state = "dropping";
+    entry.dropping ??= this.#dropNow(entry).finally(() => {
+      // Should the store have failed, the next open() or drop tries again.
+      delete entry.dropping;
+    });
+    return entry.dropping;
+  }
+
+  async #dropNow(entry: Entry): Promise<void> {
+    // A put that ended after the drop would leave a chunk behind.
+    await Promise.allSettled(entry.pending.values());
+    await this.#store.drop(entry.header.listId);
+    this.#bytes -= entry.bytes;
+    this.#lists.delete(entry.header.listId);
+  }
+
+  async #pend(entry: Entry, index: number, put: Promise<void>): Promise<void> {
+    entry.pending.set(index, put);
+    try {
+      await put;
+    } finally {
+      entry.pending.delete(index);
+    }
+  }
+
+  #count(entry: Entry, index: number, bytes: number): void {
+    if (index >= entry.header.chunks || bytes === 0) return;
+    entry.sizes[index] = bytes;
+    entry.stored += 1;
+    entry.bytes += bytes;
+    this.#bytes += bytes;
+  }
+}
+
+/** Key in `pending` of the record that open() writes. */
+const OPENING = -1;
+
+function newEntry(list: WholeList, nowMs: number): Entry {
+  return {
+    ...list,
+    state: "open",
+    sizes: new Uint32Array(list.header.chunks),
+    stored: 0,
+    bytes: 0,
+    pending: new Map(),
+    touchedMs: nowMs,
+    holds: 0,
+  };
+}
+
+function record(entry: WholeList, isWhole: boolean): Uint8Array {
+  return encode({ v: 1, header: entry.header, device: entry.device, whole: isWhole });
+}
+
+/** Undefined when the record is not one of ours. */
+function readRecord(bytes: Uint8Array, nowMs: number): Entry | undefined {
+  try {
+    const { header, device, whole: isWhole } = read("list record", recordSchema, decode(bytes));
+    return { ...newEntry({ header, device }, nowMs), state: isWhole ? "whole" : "open" };
+  } catch {
+    return undefined;
+  }
+}
+
+function sameList(known: WholeList, header: ListHeader, device: string): boolean {
+  return Buffer.compare(encode({ header: known.header, device: known.device }), encode({ header, device })) === 0;
+}
+
+function statusOf(entry: Entry): ListStatus {
+  const { state, header, stored } = entry;
+  return {
+    listId: header.listId,
+    state: state === "dropping" ? "open" : state,
+    chunks: header.chunks,
+    stored,
+    missing: missingRanges(entry.sizes),
+  };
+}
+
+function missingRanges(sizes: Uint32Array): [number, number][] {
+  const ranges: [number, number][] = [];
+  for (let at = sizes.indexOf(0); at >= 0 && ranges.length < MISSING_RANGES; at = sizes.indexOf(0, at)) {
+    const first = at;
+    while (at < sizes.length && sizes[at] === 0) at += 1;
+    ranges.push([first, at - 1]);
+  }
+  return ranges;
+}
+
+function unknown(listId: string): GantryError {
+  return new GantryError("LIST_UNKNOWN", `There is no list ${listId}; open it first.`);
+}
+
+function limit(what: string): GantryError {
+  return new GantryError("LIST_LIMIT", `${what}.`);
+}

@@ -1,0 +1,138 @@
+// A Mosquitto of the test's own on a loopback port, plain or with TLS and client certificates made by openssl.
+import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import net from "node:net";
+import os from "node:os";
+import path from "node:path";
+import { promisify } from "node:util";
+
+const run = promisify(execFile);
+
+export interface Pki {
+  readonly ca: string;
+  /** Makes a certificate signed by the CA; returns PEM texts. */
+  issue(commonName: string): Promise<{ readonly cert: string; readonly key: string }>;
+}
+
+export interface Mosquitto {
+  readonly port: number;
+  /** Only with tls. */
+  readonly pki: Pki | undefined;
+  /** Ends it without a farewell, as a crash does; start() brings it back on the same port. */
+  kill(): Promise<void>;
+  start(): Promise<void>;
+  /** Ends it and removes its files. */
+  close(): Promise<void>;
+  /** What it logged so far. */
+  log(): string;
+}
+
+export interface MosquittoOptions {
+  /** TLS with required client certificates; user names are the certificates' common names. */
+  readonly tls?: boolean;
+  /** Further lines of mosquitto.conf. */
+  readonly lines?: readonly string[];
+  /** Access rules (mosquitto.conf acl_file). */
+  readonly acl?: string;
+}
+
+/** Where the program is: Debian puts it into /usr/sbin, which is not in everybody's PATH. */
+const PROGRAM = "/usr/sbin/mosquitto";
+
+export async function startMosquitto(options: MosquittoOptions = {}): Promise<Mosquitto> {
+  const dir = await mkdtemp(path.join(os.tmpdir(), "gantry-mqtt-"));
+  const pki = options.tls ? await makePki(dir) : undefined;
+  const port = await freePort();
+  await writeFile(path.join(dir, "mosquitto.conf"), (await config(dir, port, options, pki)).join("\n"));
+  let child: ChildProcess | undefined;
+  let log = "";
+
+  const kill = async (): Promise<void> => {
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    child.kill("SIGKILL");
+    await once(child, "exit");
+  };
+  const start = async (): Promise<void> => {
+    const started = spawn(PROGRAM, ["-c", path.join(dir, "mosquitto.conf")], { stdio: ["ignore", "pipe", "pipe"] });
+    child = started;
+    for (const stream of [started.stdout, started.stderr]) stream.on("data", (data) => (log += String(data)));
+    await listening(port, () => started.exitCode !== null).catch((error: Error) => {
+      throw new Error(`${error.message}: ${log}`);
+    });
+  };
+  await start();
+  return {
+    port,
+    pki,
+    kill,
+    start,
+    log: () => log,
+    close: async () => {
+      await kill();
+      await rm(dir, { recursive: true, force: true });
+    },
+  };
+}
+
+async function config(dir: string, port: number, options: MosquittoOptions, pki: Pki | undefined): Promise<string[]> {
+  const lines = ["user root", `listener ${port} 127.0.0.1`, "log_dest stderr", "log_type all", "persistence false"];
+  if (pki === undefined) lines.push("allow_anonymous true");
+  else {
+    const { cert, key } = await pki.issue("localhost");
+    await writeFile(path.join(dir, "server.crt"), cert);
+    await writeFile(path.join(dir, "server.key"), key);
+    lines.push(`cafile ${dir}/ca.crt`, `certfile ${dir}/server.crt`, `keyfile ${dir}/server.key`);
+    lines.push("require_certificate true", "use_identity_as_username true");
+  }
+  if (options.acl !== undefined) {
+    await writeFile(path.join(dir, "acl"), options.acl);
+    lines.push(`acl_file ${dir}/acl`);
+  }
+  return [...lines, ...(options.lines ?? []), ""];
+}
+
+async function makePki(dir: string): Promise<Pki> {
+  const openssl = (...args: string[]): Promise<unknown> => run("openssl", args, { cwd: dir });
+  const newKey = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
+  await openssl("req", "-x509", ...newKey, "-keyout", "ca.key", "-out", "ca.crt", "-days", "2", "-subj", "/CN=Test CA");
+  let serial = 1;
+  return {
+    ca: await readFile(path.join(dir, "ca.crt"), "utf8"),
+    issue: async (commonName) => {
+      const own = path.join(dir, `issued-${serial}`);
+      await mkdir(own);
+      await writeFile(path.join(own, "ext"), "subjectAltName=DNS:localhost,IP:127.0.0.1\n");
+      await openssl("req", ...newKey, "-keyout", `${own}/key`, "-out", `${own}/csr`, "-subj", `/CN=${commonName}`);
+      const signed = ["-CA", "ca.crt", "-CAkey", "ca.key", "-set_serial", String(serial++), "-days", "2"];
+      await openssl("x509", "-req", "-in", `${own}/csr`, ...signed, "-extfile", `${own}/ext`, "-out", `${own}/crt`);
+      const [cert, key] = await Promise.all([readFile(`${own}/crt`, "utf8"), readFile(`${own}/key`, "utf8")]);
+      return { cert, key };
+    },
+  };
+}
+
+/** A loopback port that nobody listens on at the moment. */
+export async function freePort(): Promise<number> {
+  const server = net.createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  server.close();
+  await once(server, "close");
+  if (address === null || typeof address === "string") throw new Error("no port");
+  return address.port;
+}
+
+async function listening(port: number, ended: () => boolean): Promise<void> {
+  for (let attempt = 0; attempt < 200 && !ended(); attempt++) {
+    const socket = net.connect(port, "127.0.0.1");
+    const up = await new Promise<boolean>((resolve) => {
+      socket.once("connect", () => resolve(true));
+      socket.once("error", () => resolve(false));
+    });
+    socket.destroy();
+    if (up) return;
+    await new Promise((resolve) => setTimeout(resolve, 25));
+  }
+  throw new Error("mosquitto does not start");
+}
