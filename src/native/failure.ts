@@ -7,10 +7,6 @@ export function invalid(message: string, details: Readonly<Record<string, unknow
   return new GantryError("NATIVE_FAILED", message, { details: { errno: "EINVAL", ...details } });
 }
 
-export function closed(what: string): GantryError {
-  return new GantryError("NATIVE_CLOSED", `The ${what} is closed; open it again.`);
-}
-
 /** Whatever the addon threw, as a GantryError. What it did not make itself is a defect of this project. */
 export function translate(error: unknown): GantryError {
   if (error instanceof GantryError) return error;

@@ -1,8 +1,11 @@
 // Packs segment programs (csrc/copy/engine.h) for Copy.append. Two lists over one byte stream: gather
 // segments make the stream, scatter segments use it up. A million extents are packed in a fraction of a
 // second and never exist as objects.
+import { U64_MAX } from "./check.js";
 import { invalid } from "./failure.js";
 import { Op, SEGMENT_BYTES } from "./types.js";
+
+export { Op, SEGMENT_BYTES } from "./types.js";
 
 /** What one append takes. */
 export interface Program {
@@ -15,11 +18,12 @@ export interface Program {
 export type Side = "gather" | "scatter";
 
 /** Tape data up to the next filemark. */
-export const TO_FILEMARK = 0xffff_ffff_ffff_ffffn;
+export const TO_FILEMARK = U64_MAX;
 
 const WORDS = SEGMENT_BYTES / 8;
 const FIRST_SEGMENTS = 256;
-const U32 = 0x1_0000_0000;
+
+const fits = (value: bigint): boolean => value >= 0n && value <= U64_MAX;
 
 /** A growing array of segments: u64 addr, u64 bytes, u32 tag, u8 op, u8 lu, u16 skip, little-endian. */
 class Segments {
@@ -28,8 +32,9 @@ class Segments {
   count = 0;
 
   add(op: number, lu: number, addr: bigint, size: bigint, tag: number, skip: number): void {
-    if (lu < 0 || lu > 0xff || tag < 0 || tag >= U32 || skip < 0 || skip > 0xffff || size < 0n)
-      throw invalid(`A segment is out of range: lu ${lu}, tag ${tag}, skip ${skip}, bytes ${size}.`);
+    // The unsigned value is the value itself only if it is an integer in range.
+    if ((lu & 0xff) !== lu || (skip & 0xffff) !== skip || tag >>> 0 !== tag || !fits(addr) || !fits(size))
+      throw invalid(`A segment is out of range: lu ${lu}, addr ${addr}, bytes ${size}, tag ${tag}, skip ${skip}.`);
     if ((this.count + 1) * WORDS > this.words.length) this.grow();
     const word = this.count * WORDS;
     this.words[word] = addr;
