@@ -50,7 +50,8 @@ class Writer {
       this.#buffer[at] = type | 27;
       this.#buffer.writeBigUInt64BE(BigInt(argument), at + 1);
     } else if (argument < 24) {
-      this.#buffer[this.#room(1)] = type | argument;
+      const at = this.#room(1); // may replace the buffer
+      this.#buffer[at] = type | argument;
     } else if (argument < 0x100) {
       const at = this.#room(2);
       this.#buffer[at] = type | 24;
