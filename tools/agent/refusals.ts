@@ -17,7 +17,7 @@ export class Refusals {
   }
 
   /** Of something that no list can hold and nobody expects in one. */
-  leaveOut(name: string, reason: string): void {
+  leaveOut(name: string, reason: string): undefined {
     noteSkipped(this.totals, name, reason);
   }
 }
