@@ -41,7 +41,7 @@ const C_ROOMS: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** The two nouns and the lists are plain types that every room may share. */
-const TYPE_FILES = new Set(["src/job.ts", "src/list.ts"]);
+const TYPE_FILES = new Set(["src/job.ts", "src/list.ts", "src/admitted.ts"]);
 
 const root = findRoot(dirname(fileURLToPath(import.meta.url)));
 
