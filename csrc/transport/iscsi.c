@@ -9,6 +9,10 @@
  * aborted. Such a command is not given back before they have left (LINGERING, ABORTED); nothing new is sent
  * meanwhile, so that this ends.
  *
+ * Known gap: libiscsi 1.19 looks at the response code of a SCSI Response only when a residual flag is set. A
+ * target that says "target failure" (RFC 7143 11.4.3, code 01h) with neither flag is taken for GOOD there,
+ * and nothing that the library offers tells the two apart.
+ *
  * Cost per command: the library takes its PDU and header from a cache of its own; a CHECK CONDITION costs
  * it two small allocations. */
 #include <errno.h>
