@@ -1,11 +1,12 @@
 // A backup: blocks of a list from a disk to an archive on tape, over as many cartridges as it takes, from a
 // checkpoint on if there is one.
+
+import type { Admitted } from "../admitted.js";
 import type { OpenDisk } from "../device/disk.js";
 import type { TapeDrive } from "../device/tape-drive.js";
-import type { VolumeReport } from "../job.js";
+import type { JobSpec, VolumeReport } from "../job.js";
 import type { ListHeader } from "../list.js";
 import { GantryError } from "../sys/errors.js";
-import { senseInWords } from "../wire/sense.js";
 import { BackupPlan } from "./archive/backup-plan.js";
 import { type ArchiveVolume, archiveOffsetOf, leadBytes } from "./archive/volumes.js";
 import { type DoneEvent, type MidEvent, runCopy } from "./copy-run.js";
@@ -14,31 +15,31 @@ import { copyTuning, ringBytesOf } from "./engine-options.js";
 import type { JobContext, JobOutcome } from "./job-context.js";
 import type { Checkpoint, CurrentVolume } from "./job-record.js";
 import { checkExtents, checkVolume } from "./list-check.js";
+import { lostBlocks } from "./lost-blocks.js";
 import { engineFailure } from "./results.js";
+import { wholeList } from "./whole-list.js";
 
 const DISK = 0;
 const TAPE = 1;
 const PIECE_SEGMENTS = 8192;
 
-export async function runBackup(context: JobContext): Promise<JobOutcome> {
-  const { spec } = context.record;
+export async function runBackup(job: Admitted<JobSpec>, context: JobContext): Promise<JobOutcome> {
+  const spec = job.subject;
   const header = wholeList(context, spec.listId);
   checkVolume(header, spec.volume);
   const disk = await context.devices.openDisk(spec.disk?.device ?? "");
   try {
     const shape = { name: disk.unit.name, blockBytes: disk.blockBytes, blocks: disk.blocks };
-    await checkExtents(header, context.lists.chunks(header.listId), shape, spec.options.overlap ?? "refuse");
+    await checkExtents(
+      header,
+      (index) => context.lists.read(header.listId, index),
+      shape,
+      spec.options.overlap ?? "refuse",
+    );
     return await new Backup(context, header, disk).run();
   } finally {
     await disk.unit.close();
   }
-}
-
-/** Throws LIST_NOT_WHOLE. */
-export function wholeList(context: Pick<JobContext, "lists">, listId: string | undefined): ListHeader {
-  const header = listId === undefined ? undefined : context.lists.header(listId);
-  if (header !== undefined) return header;
-  throw new GantryError("LIST_NOT_WHOLE", `List ${listId} is not here whole; send it, then submit the job.`);
 }
 
 class Backup {
@@ -135,7 +136,7 @@ class Backup {
     const { record, lists } = this.#context;
     const { spec } = record;
     const plan = new BackupPlan(
-      { chunks: () => lists.chunks(this.#header.listId) },
+      { chunks: this.#header.chunks, read: (index) => lists.read(this.#header.listId, index) },
       {
         archiveId: record.archiveId,
         jobId: spec.jobId,
@@ -211,17 +212,9 @@ class Backup {
         this.#context.record = await journal.checkpoint(record, checkpoint, members, blocks);
         break;
       }
-      case "medium-error": {
-        const lost = {
-          device: this.#disk.unit.name,
-          lba: event.lba,
-          blocks: event.blocks,
-          sense: senseInWords(event.sense),
-          streamOffset: event.streamOffset,
-        };
-        this.#context.record = { ...record, lost: [...record.lost, lost] };
+      case "medium-error":
+        this.#context.record = { ...record, lost: [...record.lost, lostBlocks(this.#disk.unit.name, event)] };
         break;
-      }
       case "retried":
         meter.retries += BigInt(event.count);
         break;

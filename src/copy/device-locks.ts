@@ -1,28 +1,23 @@
-// Which job has which device: a tape and a disk that is written belong to one job; a disk may be read by many.
-import type { Leg } from "./admission.js";
+// Which job has which device. A job takes all the devices that it needs, or none, so that no two jobs wait for
+// each other.
+import type { DeviceUse } from "./admission.js";
 
 interface Holder {
   readonly jobId: string;
   readonly shared: boolean;
 }
 
-const isShared = (leg: Leg): boolean => leg.class === "disk" && leg.right === "read";
-
 export class DeviceLocks {
   readonly #holders = new Map<string, Holder[]>();
 
-  /** Takes all devices of the legs for a job, or none of them. */
-  take(jobId: string, legs: readonly Leg[]): boolean {
-    const free = legs.every((leg) =>
-      (this.#holders.get(leg.device) ?? []).every(
-        (holder) => holder.jobId === jobId || (holder.shared && isShared(leg)),
-      ),
+  /** Takes all devices for a job, or none of them (false). */
+  take(jobId: string, uses: readonly DeviceUse[]): boolean {
+    const free = uses.every(({ device, shared }) =>
+      (this.#holders.get(device) ?? []).every((holder) => holder.jobId === jobId || (holder.shared && shared)),
     );
     if (!free) return false;
-    for (const leg of legs) {
-      const holders = this.#holders.get(leg.device) ?? [];
-      holders.push({ jobId, shared: isShared(leg) });
-      this.#holders.set(leg.device, holders);
+    for (const { device, shared } of uses) {
+      this.#holders.set(device, [...(this.#holders.get(device) ?? []), { jobId, shared }]);
     }
     return true;
   }

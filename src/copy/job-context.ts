@@ -15,8 +15,10 @@ import type { Journal } from "./journal.js";
 export interface ListSource {
   /** Undefined when there is no such list, or it is not whole. */
   header(listId: string): ListHeader | undefined;
-  /** Chunks in order; may be read several times. */
-  chunks(listId: string): AsyncIterable<ListChunk>;
+  /** One chunk by its index; may be read any number of times. */
+  read(listId: string, index: number): Promise<ListChunk>;
+  /** Keeps the list from being dropped; returns how to let go of it. */
+  hold(listId: string): () => void;
 }
 
 /** What every job shares. */

@@ -1,9 +1,10 @@
 // The queue of jobs: takes them in (durably), starts them by priority when their devices are free, carries
 // pause, resume, rate and cancel to them, and lets each end exactly once.
 import { isDeepStrictEqual } from "node:util";
+import type { Admitted } from "../admitted.js";
 import { JOB_ENDS, type JobProgress, type JobReport, type JobSpec, type JobState } from "../job.js";
 import { GantryError, isGantryError, messageOf } from "../sys/errors.js";
-import { type Admit, type Grant, type Leg, legsOf } from "./admission.js";
+import { type Admit, devicesOf } from "./admission.js";
 import { RunControl } from "./copy-run.js";
 import { DeviceLocks } from "./device-locks.js";
 import { type JobContext, type JobOutcome, type JobPlant, Meter } from "./job-context.js";
@@ -11,7 +12,7 @@ import type { JobRecord } from "./job-record.js";
 import { minuteOfDay, rateAt } from "./rate.js";
 import { failureOf, isResumable, progressOf, type ReportOutcome, reportOf } from "./results.js";
 
-export type RunJob = (context: JobContext) => Promise<JobOutcome>;
+export type RunJob = (job: Admitted<JobSpec>, context: JobContext) => Promise<JobOutcome>;
 
 export interface JobQueueOptions {
   readonly plant: JobPlant;
@@ -27,7 +28,6 @@ export interface JobQueueOptions {
 
 interface Running {
   readonly context: JobContext;
-  readonly legs: readonly Leg[];
   readonly settled: Promise<void>;
 }
 
@@ -77,7 +77,7 @@ export class JobQueue {
       throw new GantryError("JOB_ID_REUSED", `Job ${spec.jobId} exists with other particulars; use a new job id.`);
     }
     this.#options.check(spec);
-    this.#admit(spec);
+    this.#options.admit(spec);
     await journal.put({
       spec,
       state: "queued",
@@ -113,7 +113,7 @@ export class JobQueue {
     running.context.control.cancel();
   }
 
-  async pause(jobId: string): Promise<void> {
+  pause(jobId: string): void {
     const record = this.#record(jobId);
     const running = this.#running.get(jobId);
     if (running === undefined)
@@ -122,7 +122,7 @@ export class JobQueue {
     this.#options.onProgress(liveProgress(running.context));
   }
 
-  async resume(jobId: string): Promise<void> {
+  resume(jobId: string): void {
     const record = this.#record(jobId);
     const running = this.#running.get(jobId);
     if (running === undefined)
@@ -150,6 +150,12 @@ export class JobQueue {
     return record.report ?? progressOf({ record, meter: new Meter(), paused: false });
   }
 
+  /** Forgets an ended job and its report; false when it has not ended. Throws JOB_UNKNOWN. */
+  async forget(jobId: string): Promise<boolean> {
+    this.#record(jobId);
+    return (await this.#options.plant.journal.forget([jobId])).length > 0;
+  }
+
   list(): readonly JobRecord[] {
     return this.#options.plant.journal.all();
   }
@@ -161,17 +167,6 @@ export class JobQueue {
     return record;
   }
 
-  #admit(spec: JobSpec): Grant {
-    const grant = this.#options.admit(spec, legsOf(spec));
-    if (spec.priority > grant.maxPriority) {
-      throw new GantryError(
-        "KEY_PRIORITY_EXCEEDED",
-        `Job ${spec.jobId} asks for priority ${spec.priority}; its keys allow at most ${grant.maxPriority}.`,
-      );
-    }
-    return grant;
-  }
-
   /** Starts whatever may start now: by priority, then by age. */
   #schedule(): void {
     if (this.#stopping) return;
@@ -180,12 +175,11 @@ export class JobQueue {
       .sort((a, b) => b.spec.priority - a.spec.priority || a.submittedMs - b.submittedMs);
     for (const record of queued) {
       if (this.#running.size >= this.#options.plant.config().concurrent) return;
-      const legs = legsOf(record.spec);
-      if (this.#locks.take(record.spec.jobId, legs)) this.#launch(record, legs);
+      if (this.#locks.take(record.spec.jobId, devicesOf(record.spec))) this.#launch(record);
     }
   }
 
-  #launch(record: JobRecord, legs: readonly Leg[]): void {
+  #launch(record: JobRecord): void {
     const { plant } = this.#options;
     const context: JobContext = {
       ...plant,
@@ -203,7 +197,7 @@ export class JobQueue {
         this.#running.delete(jobId);
         this.#schedule();
       });
-    this.#running.set(jobId, { context, legs, settled });
+    this.#running.set(jobId, { context, settled });
   }
 
   async #runToEnd(context: JobContext): Promise<void> {
@@ -243,14 +237,14 @@ export class JobQueue {
 
   async #attempt(context: JobContext): Promise<JobOutcome> {
     let lost: GantryError | undefined;
-    const grant = this.#admit(context.record.spec);
+    const grant = this.#options.admit(context.record.spec);
     const unwatch = grant.watch((code, message) => {
       lost = new GantryError(code, message);
       context.control.cancel();
     });
     try {
       this.#applyRate(context);
-      const outcome = await this.#options.run(context);
+      const outcome = await this.#options.run(grant.job, context);
       if (lost !== undefined && outcome.state === "cancelled")
         return { ...outcome, state: "failed", failure: failureOf(lost) };
       return outcome;

@@ -28,7 +28,7 @@ export function checkVolume(header: ListHeader, wanted: VolumeIdentity | undefin
  */
 export async function checkExtents(
   header: ListHeader,
-  chunks: AsyncIterable<ListChunk>,
+  read: (index: number) => Promise<ListChunk>,
   device: DeviceShape,
   overlap: "refuse" | "allow",
 ): Promise<void> {
@@ -42,7 +42,8 @@ export async function checkExtents(
   const starts = overlap === "refuse" ? new Float64Array(count) : undefined;
   const ends = overlap === "refuse" ? new Float64Array(count) : undefined;
   let number = 0;
-  for await (const { extents } of chunks) {
+  for (let chunk = 0; chunk < header.chunks; chunk++) {
+    const { extents } = await read(chunk);
     for (let index = 0; index < extents.blocks.length; index++, number++) {
       const lba = extents.lba[index] ?? 0n;
       const blocks = BigInt(extents.blocks[index] ?? 0);

@@ -98,8 +98,8 @@ export function reportOf(record: JobRecord, meter: Meter, outcome: ReportOutcome
     ...(outcome.manifest === undefined ? {} : { manifest: outcome.manifest }),
     ...(outcome.manifestCrc32c === undefined ? {} : { manifestCrc32c: outcome.manifestCrc32c }),
     ...(record.spec.tape === undefined ? {} : { tapeBlockBytes: record.tapeBlockBytes }),
-    lost: outcome.lost ?? record.lost,
-    miscompares: outcome.miscompares ?? [],
+    lost: (outcome.lost ?? record.lost).slice(0, REPORT_ENTRIES),
+    miscompares: (outcome.miscompares ?? []).slice(0, REPORT_ENTRIES),
     retries: meter.retries,
     resumes: record.resumes,
     sourceWaitMs: read.sourceWaitMs,
@@ -107,5 +107,8 @@ export function reportOf(record: JobRecord, meter: Meter, outcome: ReportOutcome
     throttleMs: read.throttleMs,
   };
 }
+
+/** Most entries of each list in a report; the log has them all. */
+const REPORT_ENTRIES = 1000;
 
 export type ReportOutcome = Omit<JobOutcome, "state"> & { readonly state: JobState };

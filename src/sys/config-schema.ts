@@ -47,6 +47,7 @@ const control = v.strictObject({
 
 const issuer = v.strictObject({
   kid: name,
+  issuer: v.optional(name, "broker"),
   public_key: v.pipe(
     v.string("must be text"),
     v.regex(

@@ -128,6 +128,8 @@ export const ERRORS = {
   ),
   CONFIG_SYNTAX: row("input", "The configuration is no valid TOML; the line is in `details.line`."),
   CONFIG_UNREADABLE: row("input", "The configuration file cannot be read; check the path and its permissions."),
+  SHELL_SOCKET: row("state", "The local socket of the shell cannot be made, or another daemon answers on it."),
+  SHELL_VERB: row("input", "The shell does not know this verb, or it lacks an argument."),
   STORE_CORRUPT: row(
     "system",
     "A record in the state directory cannot be read; restore the directory or start with an empty one.",
@@ -165,6 +167,7 @@ export const ERRORS = {
     "input",
     "The job's particulars contradict each other, its list or its devices; the message says which.",
   ),
+  JOB_NOT_ENDED: row("state", "The job has not ended, so it cannot be forgotten; cancel it or wait."),
   JOB_NOT_RUNNING: row("state", "Only a running job can be paused, resumed or slowed down."),
   JOB_UNKNOWN: row("input", "There is no job of that id on this bridge."),
   LIST_NOT_WHOLE: row("input", "The block list is unknown or not yet received whole; send it, then submit the job."),

@@ -50,7 +50,7 @@ const wrong: readonly [string, string, string][] = [
   [
     "a device name used twice",
     `${smallest}${disk}${disk}`,
-    'CONFIG_INVALID: gantry.toml:11: device name "d0" is used twice (first on line 7).',
+    'CONFIG_INVALID: gantry.toml:12: device name "d0" is used twice (first on line 7).',
   ],
   [
     "a key of another transport",
@@ -60,7 +60,7 @@ const wrong: readonly [string, string, string][] = [
   [
     "half a certificate",
     `${smallest}cert_file = "/c"\n`,
-    "CONFIG_INVALID: gantry.toml:4: `control.url` is mqtt:// but certificates are given; write mqtts:// so that they are used.\ngantry.toml:6: `control.cert_file` and `control.key_file` go together; give both or neither.",
+    "CONFIG_INVALID: gantry.toml:5: `control.url` is mqtt:// but certificates are given; write mqtts:// so that they are used.\ngantry.toml:6: `control.cert_file` and `control.key_file` go together; give both or neither.",
   ],
   [
     "an arena that holds too few tape blocks",

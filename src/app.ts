@@ -1,0 +1,253 @@
+// The object graph of the daemon: made in order, started in order, stopped in reverse. Each step may fail; what
+// was started before it is stopped again.
+import { randomUUID } from "node:crypto";
+import { hostname } from "node:os";
+import { issuerKey } from "./admit/issuer-key.js";
+import { jobGate } from "./admit/job-gate.js";
+import { KeyRing } from "./admit/key-ring.js";
+import { TrustedClock } from "./admit/trusted-clock.js";
+import { ControlDoor } from "./control/door.js";
+import { DurableChunkStore } from "./control/durable-chunk-store.js";
+import { registerCommands } from "./control/job-commands.js";
+import { decodeChunk } from "./control/list-chunk.js";
+import { ListReceiver } from "./control/list-receiver.js";
+import type { ListSource } from "./copy/job-context.js";
+import { JobQueue } from "./copy/job-queue.js";
+import { Journal } from "./copy/journal.js";
+import { runJob } from "./copy/run-job.js";
+import { checkSpec } from "./copy/spec-check.js";
+import { DeviceRegistry } from "./device/registry.js";
+import { JOB_ENDS, type JobReport } from "./job.js";
+import type { Native } from "./native/types.js";
+import { serverOptions, waitForRestart } from "./settings.js";
+import { type Clock, systemClock, systemTimers } from "./sys/clock.js";
+import type { Config } from "./sys/config.js";
+import { messageOf } from "./sys/errors.js";
+import type { Logger } from "./sys/log.js";
+import { openStore } from "./sys/store.js";
+import { BUILT_MS, VERSION } from "./version.js";
+
+const MIB = 1024 * 1024;
+const HOUSEKEEPING_MS = 60_000;
+
+export interface App {
+  /** True while the MQTT server is connected. */
+  readonly connected: boolean;
+  status(): Record<string, unknown>;
+  /** Takes over those keys of a new configuration that need no restart; returns the names of the others that differ. */
+  reload(config: Config): readonly string[];
+  stop(): Promise<void>;
+  readonly devices: DeviceRegistry;
+  readonly queue: JobQueue;
+  readonly ring: KeyRing;
+}
+
+export interface AppOptions {
+  readonly config: Config;
+  readonly native: Native;
+  readonly log: Logger;
+  readonly clock?: Clock;
+}
+
+/** Starts the daemon's parts; rejects with the first failure after stopping what had started. */
+export async function startApp(options: AppOptions): Promise<App> {
+  const undo: (() => Promise<void> | void)[] = [];
+  const stop = async (): Promise<void> => {
+    for (const step of undo.splice(0).reverse()) {
+      await Promise.resolve()
+        .then(step)
+        .catch((error: unknown) => options.log.error({ error }, "a part of the daemon did not stop well"));
+    }
+  };
+  try {
+    return await start(options, undo, stop);
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+async function start(
+  { config: first, native, log, clock = systemClock }: AppOptions,
+  undo: (() => Promise<void> | void)[],
+  stop: () => Promise<void>,
+): Promise<App> {
+  let config = first;
+  const bridgeId = config.bridge.id;
+  const bootId = randomUUID();
+  const startedMs = clock.nowMs();
+
+  const store = openStore(config.bridge.state_dir);
+  undo.push(() => store.close());
+  const arena = native.createArena(BigInt(config.memory.arena_mib * MIB));
+  undo.push(() => arena.close());
+
+  const time = new TrustedClock(clock, { mode: config.keys.clock, builtMs: BUILT_MS }, store);
+  undo.push(() => time.remember());
+  const ring = KeyRing.open({
+    bridgeId,
+    // Read at every key that comes in, so that a reload can add an issuer.
+    get issuers() {
+      return config.keys.issuers.map(({ kid, issuer, public_key }) => issuerKey(kid, public_key, issuer));
+    },
+    store,
+    time,
+    leewayMs: config.keys.leeway_s * 1000,
+    maxLifetimeMs: config.keys.max_lifetime_h * 3_600_000,
+  });
+
+  const devices = new DeviceRegistry(native, config.device);
+  undo.push(() => devices.stop());
+  devices.start();
+
+  const chunks = new DurableChunkStore(store);
+  const lists = new ListReceiver({
+    store: chunks,
+    clock,
+    limits: {
+      listBytes: config.jobs.max_list_mib * MIB,
+      allBytes: config.jobs.max_list_mib * MIB,
+      incompleteMs: config.jobs.list_timeout_s * 1000,
+    },
+  });
+  await lists.load();
+  const listSource = listSourceOf(lists, chunks);
+
+  const journal = new Journal(store);
+  const reports = new ReportPublisher(log);
+  const queue = new JobQueue({
+    plant: { bridgeId, native, arena, devices, lists: listSource, journal, clock, log, config: () => config.jobs },
+    admit: jobGate({
+      ring,
+      time,
+      timers: systemTimers,
+      bytesOf: (spec) => (spec.listId === undefined ? undefined : listSource.header(spec.listId)?.bytes),
+    }),
+    run: runJob,
+    check: (spec) => checkSpec(spec, devices, listSource),
+    onProgress: (progress) => void door.progress(progress),
+    onReport: (report) => reports.publish(report, door),
+    newId: randomUUID,
+  });
+
+  const door: ControlDoor = new ControlDoor({
+    bridgeId,
+    version: VERSION,
+    bootId,
+    server: serverOptions(config),
+    nextBdSeq: () => nextNumber(store, ["control", "bdSeq"]),
+    lists,
+    clock,
+    newId: randomUUID,
+    onState: ({ connected, protocol, error }) => {
+      if (connected) log.info({ protocol }, "connected to the MQTT server");
+      else log.warn({ reason: error === undefined ? "" : messageOf(error) }, "not connected to the MQTT server");
+    },
+    onProblem: (error, topic) => log.warn({ error, topic }, "a message could not be handled"),
+  });
+  const status = (): Record<string, unknown> => ({
+    bridge: bridgeId,
+    version: VERSION,
+    bootId,
+    host: hostname(),
+    node: process.versions.node,
+    startedMs,
+    uptimeS: Math.floor((clock.nowMs() - startedMs) / 1000),
+    mqtt: door.state.connected
+      ? `connected, MQTT ${door.state.protocol}`
+      : `not connected${door.state.error === undefined ? "" : `: ${messageOf(door.state.error)}`}`,
+    clock: time.fault() ?? "trusted",
+    keys: ring.keys().length,
+    devices: devices.all().map(({ name, type, transport }) => ({ name, type, transport })),
+    jobs: countBy(queue.list().map(({ state }) => state)),
+    lists: lists.all().length,
+    arenaBytes: arena.bytes,
+    arenaFreeBytes: arena.freeBytes(),
+    rssBytes: process.memoryUsage.rss(),
+  });
+  registerCommands(door.router, { queue, ring, devices, status, clearReport: (jobId) => door.clearReport(jobId) });
+
+  await queue.start();
+  undo.push(() => queue.stop());
+  for (const { report, state } of queue.list())
+    if (report !== undefined && JOB_ENDS.includes(state)) reports.publish(report, door);
+  door.start();
+  undo.push(() => door.stop());
+
+  const housekeeping = setInterval(() => {
+    void Promise.all([time.remember(), lists.expire(), ring.prune()]).catch((error: unknown) =>
+      log.error({ error }, "housekeeping failed"),
+    );
+  }, HOUSEKEEPING_MS);
+  undo.push(() => clearInterval(housekeeping));
+
+  return {
+    get connected() {
+      return door.state.connected;
+    },
+    status,
+    devices,
+    queue,
+    ring,
+    reload(next) {
+      const waiting = waitForRestart(config, next);
+      config = {
+        ...config,
+        jobs: { ...next.jobs, concurrent: config.jobs.concurrent },
+        keys: { ...config.keys, issuers: next.keys.issuers },
+      };
+      log.level = next.log.level;
+      return waiting;
+    },
+    stop,
+  };
+}
+
+/** Reports go out until the server has them; those that could not are sent again at the next start. */
+class ReportPublisher {
+  readonly #log: Logger;
+
+  constructor(log: Logger) {
+    this.#log = log;
+  }
+
+  publish(report: JobReport, door: ControlDoor): void {
+    door
+      .report(report)
+      .catch((error: unknown) => this.#log.warn({ jobId: report.jobId, error }, "a report waits for the next start"));
+  }
+}
+
+function listSourceOf(lists: ListReceiver, chunks: DurableChunkStore): ListSource {
+  return {
+    header(listId) {
+      try {
+        return lists.whole(listId).header;
+      } catch {
+        // Unknown or not whole: for a job both mean that there is no list to work from.
+        return undefined;
+      }
+    },
+    async read(listId, index) {
+      const bytes = await chunks.get(listId, index);
+      if (bytes === undefined) throw new Error(`chunk ${index} of list ${listId} is gone`);
+      return decodeChunk(bytes, index);
+    },
+    hold: (listId) => lists.hold(listId),
+  };
+}
+
+async function nextNumber(store: ReturnType<typeof openStore>, key: readonly string[]): Promise<bigint> {
+  const before = store.get(key);
+  const next = before === undefined ? 1n : Buffer.from(before).readBigUInt64LE() + 1n;
+  const bytes = Buffer.alloc(8);
+  bytes.writeBigUInt64LE(next);
+  await store.put(key, bytes);
+  return next;
+}
+
+function countBy(states: readonly string[]): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const state of states) counts[state] = (counts[state] ?? 0) + 1;
+  return counts;
+}

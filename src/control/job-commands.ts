@@ -1,0 +1,107 @@
+// Commands about keys, jobs and media: from the router to the ring, the queue and the devices.
+
+import { holderText, selectorText } from "../admit/key.js";
+import type { KeyRing } from "../admit/key-ring.js";
+import type { JobQueue } from "../copy/job-queue.js";
+import type { DeviceRegistry } from "../device/registry.js";
+import { JOB_ENDS, type JobProgress, type JobReport, type JobState } from "../job.js";
+import { GantryError } from "../sys/errors.js";
+import { toHex } from "../wire/hex.js";
+import type { Router } from "./router.js";
+
+export interface CommandRoom {
+  readonly queue: JobQueue;
+  readonly ring: KeyRing;
+  readonly devices: DeviceRegistry;
+  /** Facts about the daemon for status.get. */
+  readonly status: () => Record<string, unknown>;
+  /** Takes the retained report away. */
+  readonly clearReport: (jobId: string) => Promise<void>;
+}
+
+export function registerCommands(router: Router, room: CommandRoom): void {
+  const { queue, ring } = room;
+  const answer = (jobId: string): { jobId: string; state: JobState } => ({ jobId, state: queue.progress(jobId).state });
+  router
+    .on("status.get", async () => room.status())
+    .on("key.install", async ({ key }) => ({ keyId: (await ring.install(key)).key.id }))
+    .on("key.revoke", async ({ order }) => ({ revoked: (await ring.revoke(order)).ids.length }))
+    .on("key.list", async () => ({ keys: keyFacts(ring) }))
+    .on("job.submit", async (spec) => ({ jobId: spec.jobId, state: await queue.submit(spec) }))
+    .on("job.cancel", async ({ jobId }) => {
+      await queue.cancel(jobId);
+      return answer(jobId);
+    })
+    .on("job.pause", async ({ jobId }) => {
+      queue.pause(jobId);
+      return answer(jobId);
+    })
+    .on("job.resume", async ({ jobId }) => {
+      queue.resume(jobId);
+      return answer(jobId);
+    })
+    .on("job.rate", async ({ jobId, bytesPerS }) => {
+      queue.rate(jobId, bytesPerS);
+      return answer(jobId);
+    })
+    .on("job.get", async ({ jobId }) => describe(queue.progress(jobId)))
+    .on("job.list", async ({ state, after, limit }) => jobPage(queue, state, after, limit))
+    .on("job.forget", async ({ jobId }) => {
+      const forgotten = await queue.forget(jobId);
+      if (!forgotten) throw new GantryError("JOB_NOT_ENDED", `Job ${jobId} has not ended; cancel it first.`);
+      await room.clearReport(jobId);
+      return { jobId };
+    })
+    .on("media.list", async () => ({ media: mediaFacts(room.devices) }));
+}
+
+export function keyFacts(ring: KeyRing): Record<string, unknown>[] {
+  return ring.keys().map((key) => ({
+    keyId: toHex(key.id),
+    issuer: key.issuer,
+    holder: holderText(key.holder),
+    devices: key.devices.map(selectorText),
+    rights: [...key.rights],
+    priority: key.priority,
+    notBeforeMs: key.notBeforeMs,
+    expiresMs: key.expiresMs,
+    epoch: key.epoch,
+    ...(key.media === undefined ? {} : { cartridges: [...key.media.cartridges] }),
+  }));
+}
+
+/** Cartridges of every drive that has somebody to load them. */
+export function mediaFacts(devices: DeviceRegistry): Record<string, unknown>[] {
+  return devices
+    .all()
+    .filter(({ type }) => type === "tape")
+    .map(({ name }) => {
+      const { names, loaded } = devices.cartridges(name);
+      return { device: name, cartridges: [...names], ...(loaded === undefined ? {} : { loaded }) };
+    });
+}
+
+function describe(seen: JobProgress | JobReport): { progress: JobProgress; report?: JobReport } {
+  if (!("endedMs" in seen)) return { progress: seen };
+  const { jobId, type, state, bytesDone, bytesTotal, membersDone, membersTotal, bytesPerS, cartridge, tapeWaits } =
+    seen;
+  const progress = { jobId, type, state, bytesDone, bytesTotal, membersDone, membersTotal, bytesPerS, tapeWaits };
+  return { progress: cartridge === undefined ? progress : { ...progress, cartridge }, report: seen };
+}
+
+/** Jobs that have not ended first, then by age; a page starts after the job named. */
+function jobPage(queue: JobQueue, state: JobState | undefined, after: string | undefined, limit: number) {
+  const jobs = queue
+    .list()
+    .map(({ spec, submittedMs }) => ({ submittedMs, seen: describe(queue.progress(spec.jobId)).progress }))
+    .filter(({ seen }) => state === undefined || seen.state === state)
+    .sort(
+      (a, b) => rank(a.seen) - rank(b.seen) || a.submittedMs - b.submittedMs || (a.seen.jobId < b.seen.jobId ? -1 : 1),
+    )
+    .map(({ seen }) => seen);
+  const from = after === undefined ? 0 : jobs.findIndex(({ jobId }) => jobId === after) + 1;
+  const page = jobs.slice(from, from + limit);
+  return { jobs: page, more: from + page.length < jobs.length };
+}
+
+const rank = ({ state }: JobProgress): number => (JOB_ENDS.includes(state) ? 1 : 0);

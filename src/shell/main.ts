@@ -1,0 +1,94 @@
+#!/usr/bin/env node
+// gantry: asks the daemon on this machine, over its local socket. One verb a call; --json for scripts.
+import { createConnection } from "node:net";
+import { Command } from "commander";
+import { messageOf } from "../sys/errors.js";
+import { VERSION } from "../version.js";
+import { LINE_MAX, type ShellAnswer, toLine } from "./protocol.js";
+import { render } from "./render.js";
+
+interface Options {
+  readonly socket: string;
+  readonly json?: boolean;
+}
+
+const program = new Command("gantry")
+  .description("Shows and steers the gantryd of this machine, over its local socket.")
+  .version(VERSION)
+  .option("--socket <path>", "the daemon's socket", process.env.GANTRY_SOCKET ?? "/var/lib/gantry/gantry.sock")
+  .option("--json", "print JSON instead of text");
+
+const show = program.command("show").description("look, change nothing");
+show
+  .command("system")
+  .description("bridge, connection, clock, memory, counts")
+  .action(() => ask("show system"));
+show
+  .command("devices")
+  .description("devices and who they say they are")
+  .action(() => ask("show devices"));
+show
+  .command("media")
+  .description("cartridges of drives that can load them")
+  .action(() => ask("show media"));
+show
+  .command("keys")
+  .description("installed keys")
+  .action(() => ask("show keys"));
+show
+  .command("jobs")
+  .description("all jobs that are remembered")
+  .action(() => ask("show jobs"));
+show
+  .command("job <id>")
+  .description("one job, with its report if it has ended")
+  .action((id: string) => ask("show job", id));
+
+const job = program.command("job").description("steer a job");
+job
+  .command("cancel <id>")
+  .description("end it; what is on tape stays readable")
+  .action((id: string) => ask("job cancel", id));
+job
+  .command("pause <id>")
+  .description("hold it where it is")
+  .action((id: string) => ask("job pause", id));
+job
+  .command("resume <id>")
+  .description("let a paused job go on")
+  .action((id: string) => ask("job resume", id));
+
+await program.parseAsync();
+
+async function ask(verb: string, ...args: string[]): Promise<void> {
+  const { socket, json } = program.opts<Options>();
+  try {
+    const answer = await request(socket, verb, args);
+    if (!answer.ok) {
+      console.error(json === true ? JSON.stringify(answer) : `gantry: ${answer.error.message} (${answer.error.code})`);
+      process.exitCode = 1;
+    } else console.log(json === true ? JSON.stringify(answer.result ?? null) : render(verb, answer.result));
+  } catch (error) {
+    console.error(
+      `gantry: the daemon cannot be asked over ${socket}: ${messageOf(error)}. Is gantryd running? Another socket: --socket.`,
+    );
+    process.exitCode = 2;
+  }
+}
+
+function request(path: string, verb: string, args: readonly string[]): Promise<ShellAnswer> {
+  return new Promise((resolve, reject) => {
+    let text = "";
+    const socket = createConnection(path, () => socket.write(toLine({ verb, args })));
+    socket.setEncoding("utf8");
+    socket.on("error", reject);
+    socket.on("data", (chunk: string) => {
+      text += chunk;
+      if (text.length > LINE_MAX) reject(new Error("its answer is too long"));
+      if (!text.includes("\n")) return;
+      socket.destroy();
+      resolve(JSON.parse(text) as ShellAnswer);
+    });
+    socket.on("close", () => reject(new Error("it closed the connection")));
+  });
+}

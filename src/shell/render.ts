@@ -1,0 +1,75 @@
+// Answers of the daemon as text for people: tables for lists, "name: value" for one thing. 80 columns where the
+// content allows, no colour, nothing redrawn: it has to read well on a serial line.
+
+type Row = Readonly<Record<string, unknown>>;
+
+const DONE = "done";
+
+export function render(verb: string, result: unknown): string {
+  if (result === null || result === undefined) return DONE;
+  if (Array.isArray(result)) return table(pick(verb, result as Row[]));
+  return facts(result as Row);
+}
+
+/** The columns that matter in a list; everything is in --json and in the single view. */
+const COLUMNS: Readonly<Record<string, readonly string[]>> = {
+  "show jobs": ["jobId", "type", "state", "bytesDone", "bytesTotal", "membersDone", "cartridge"],
+  "show keys": ["keyId", "holder", "devices", "rights", "expiresMs"],
+};
+
+function pick(verb: string, rows: readonly Row[]): Row[] {
+  const columns = COLUMNS[verb];
+  if (columns === undefined) return [...rows];
+  return rows.map((row) => Object.fromEntries(columns.map((column) => [column, row[column]])));
+}
+
+/** Rows under their column names, as wide as the widest value. */
+export function table(rows: readonly Row[]): string {
+  if (rows.length === 0) return "none";
+  const columns = [...new Set(rows.flatMap((row) => Object.keys(row)))];
+  const cells = rows.map((row) => columns.map((column) => value(column, row[column])));
+  const widths = columns.map((column, index) =>
+    Math.max(column.length, ...cells.map((row) => row[index]?.length ?? 0)),
+  );
+  const line = (row: readonly string[]): string =>
+    row
+      .map((cell, index) => cell.padEnd(widths[index] ?? 0))
+      .join("  ")
+      .trimEnd();
+  return [line(columns), ...cells.map(line)].join("\n");
+}
+
+function facts(row: Row, indent = ""): string {
+  const width = Math.max(...Object.keys(row).map((name) => name.length));
+  return Object.entries(row)
+    .map(([name, inner]) => {
+      if (Array.isArray(inner) && inner.length > 0 && typeof inner[0] === "object") {
+        return `${indent}${name}:\n${inner.map((item) => facts(item as Row, `${indent}  `)).join("\n")}`;
+      }
+      if (typeof inner === "object" && inner !== null && !Array.isArray(inner))
+        return `${indent}${name}:\n${facts(inner as Row, `${indent}  `)}`;
+      return `${indent}${name.padEnd(width)}  ${value(name, inner)}`;
+    })
+    .join("\n");
+}
+
+/** Times are shown as times, byte counts with their unit. */
+function value(name: string, inner: unknown): string {
+  if (inner === undefined || inner === null) return "";
+  if (Array.isArray(inner)) return inner.join(",");
+  if (/^(bytes|.*Bytes$|bytes(Done|Total))/.test(name) && /^\d+$/.test(String(inner))) return size(Number(inner));
+  if (/(submitted|started|ended|expires|notBefore)Ms$/.test(name)) return new Date(Number(inner)).toISOString();
+  return String(inner);
+}
+
+/** 1536 → "1.5 KiB". */
+export function size(bytes: number): string {
+  const units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+  let left = bytes;
+  let unit = 0;
+  while (left >= 1024 && unit < units.length - 1) {
+    left /= 1024;
+    unit++;
+  }
+  return unit === 0 ? `${left} B` : `${left.toFixed(1)} ${units[unit]}`;
+}

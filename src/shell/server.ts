@@ -1,0 +1,100 @@
+// The daemon's end of the local socket. Whoever may open the socket (its owner and group) may ask; nothing that
+// is asked here can stop data that is moving, except by the verbs that say so.
+import { chmodSync, existsSync, unlinkSync } from "node:fs";
+import { createConnection, createServer, type Server, type Socket } from "node:net";
+import { GantryError, isGantryError, messageOf } from "../sys/errors.js";
+import type { Logger } from "../sys/log.js";
+import { LINE_MAX, type ShellAnswer, type ShellRequest, toLine } from "./protocol.js";
+import { type ShellRoom, VERBS } from "./verbs.js";
+
+export interface ShellServer {
+  stop(): Promise<void>;
+}
+
+/** Throws SHELL_SOCKET when another daemon has the socket, or it cannot be made. */
+export async function startShell(path: string, room: ShellRoom, log: Logger): Promise<ShellServer> {
+  await removeStale(path);
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => {
+    sockets.add(socket);
+    socket.on("close", () => sockets.delete(socket));
+    socket.on("error", (error) => log.debug({ error }, "a shell went away"));
+    serve(socket, room);
+  });
+  await listen(server, path);
+  chmodSync(path, 0o660);
+  return {
+    stop: () =>
+      new Promise((resolve) => {
+        for (const socket of sockets) socket.destroy();
+        server.close(() => resolve());
+      }),
+  };
+}
+
+/** A socket file that a killed daemon left is in the way; one that somebody answers on is not ours to take. */
+async function removeStale(path: string): Promise<void> {
+  if (!existsSync(path)) return;
+  const alive = await new Promise<boolean>((resolve) => {
+    const probe = createConnection(path, () => {
+      probe.destroy();
+      resolve(true);
+    });
+    probe.on("error", () => resolve(false));
+  });
+  if (alive)
+    throw new GantryError(
+      "SHELL_SOCKET",
+      `Another gantryd answers on ${path}; stop it first, or give this one a state directory of its own.`,
+    );
+  unlinkSync(path);
+}
+
+function listen(server: Server, path: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once("error", (error) =>
+      reject(
+        new GantryError("SHELL_SOCKET", `The socket ${path} cannot be made: ${messageOf(error)}.`, { cause: error }),
+      ),
+    );
+    server.listen(path, resolve);
+  });
+}
+
+function serve(socket: Socket, room: ShellRoom): void {
+  let rest = "";
+  let turn: Promise<void> = Promise.resolve();
+  socket.setEncoding("utf8");
+  socket.on("data", (chunk: string) => {
+    const lines = (rest + chunk).split("\n");
+    rest = lines.pop() ?? "";
+    if (rest.length > LINE_MAX) socket.destroy();
+    for (const line of lines) turn = turn.then(async () => void socket.write(toLine(await answer(line, room))));
+  });
+}
+
+async function answer(line: string, room: ShellRoom): Promise<ShellAnswer> {
+  try {
+    const { verb, args } = parse(line);
+    const run = VERBS.get(verb);
+    if (run === undefined)
+      throw new GantryError("SHELL_VERB", `There is no verb "${verb}"; \`gantry --help\` lists them.`);
+    return { ok: true, result: await run(room, args) };
+  } catch (error) {
+    return { ok: false, error: { code: isGantryError(error) ? error.code : "INTERNAL", message: messageOf(error) } };
+  }
+}
+
+function parse(line: string): ShellRequest {
+  let value: unknown;
+  try {
+    value = JSON.parse(line);
+  } catch (error) {
+    throw new GantryError("SHELL_VERB", "A request must be one line of JSON.", { cause: error });
+  }
+  const { verb, args } = (value ?? {}) as { verb?: unknown; args?: unknown };
+  if (typeof verb !== "string" || !Array.isArray(args) || !args.every((arg) => typeof arg === "string")) {
+    throw new GantryError("SHELL_VERB", "A request needs `verb` (text) and `args` (a list of text).");
+  }
+  return { verb, args };
+}

@@ -1,0 +1,56 @@
+// The verbs of the local shell, as far as the daemon carries them out. Showing how they look is the client's.
+import type { KeyRing } from "../admit/key-ring.js";
+import { keyFacts, mediaFacts } from "../control/job-commands.js";
+import type { JobQueue } from "../copy/job-queue.js";
+import type { DeviceRegistry } from "../device/registry.js";
+import { GantryError, messageOf } from "../sys/errors.js";
+import * as cdb from "../wire/cdb.js";
+import { decodeInquiry } from "../wire/inquiry.js";
+
+export interface ShellRoom {
+  readonly queue: JobQueue;
+  readonly ring: KeyRing;
+  readonly devices: DeviceRegistry;
+  readonly status: () => Record<string, unknown>;
+}
+
+type Verb = (room: ShellRoom, args: readonly string[]) => unknown;
+
+const INQUIRY_BYTES = 96;
+
+export const VERBS: ReadonlyMap<string, Verb> = new Map<string, Verb>([
+  ["show system", ({ status }) => status()],
+  ["show devices", ({ devices }) => showDevices(devices)],
+  ["show media", ({ devices }) => mediaFacts(devices)],
+  ["show keys", ({ ring }) => keyFacts(ring)],
+  ["show jobs", ({ queue }) => queue.list().map(({ spec }) => queue.progress(spec.jobId))],
+  ["show job", ({ queue }, [jobId]) => queue.progress(required(jobId))],
+  ["job cancel", ({ queue }, [jobId]) => queue.cancel(required(jobId))],
+  ["job pause", ({ queue }, [jobId]) => queue.pause(required(jobId))],
+  ["job resume", ({ queue }, [jobId]) => queue.resume(required(jobId))],
+]);
+
+function required(jobId: string | undefined): string {
+  if (jobId !== undefined) return jobId;
+  throw new GantryError("SHELL_VERB", "This verb needs a job id; `gantry show jobs` lists them.");
+}
+
+/** Asks every device who it is; one that does not answer is shown with its reason. */
+function showDevices(devices: DeviceRegistry): Promise<unknown> {
+  return Promise.all(
+    devices.all().map(async ({ name, type, transport }) => {
+      try {
+        const unit = await devices.openUnit(name);
+        try {
+          const { data } = await unit.command(cdb.inquiry(INQUIRY_BYTES), { dataIn: INQUIRY_BYTES });
+          const { vendor, product, revision } = decodeInquiry(data);
+          return { name, type, transport, vendor, product, revision };
+        } finally {
+          await unit.close();
+        }
+      } catch (error) {
+        return { name, type, transport, problem: messageOf(error) };
+      }
+    }),
+  );
+}
