@@ -3,7 +3,9 @@
  *   transport_conformance_test                                       what needs no peer
  *   transport_conformance_test sg /dev/sgN disk|tape                 a real device; its data is lost
  *   transport_conformance_test iscsi PORTAL TARGET LUN disk|tape PID tgtd, pid PID, is stopped, resumed and
- *                                                                    in the end killed */
+ *                                                                    in the end killed
+ *   transport_conformance_test login PORTAL TARGET crc32c|none USER SECRET TARGET-USER TARGET-SECRET
+ *                                                                    "-" for none; LUN 1 is a disk */
 #include <signal.h>
 
 #include "sg_fake.h"
@@ -158,10 +160,42 @@ static int run_sg(char **args) {
   return check_end();
 }
 
+/* One login; prints what came of it. With success, data has to pass both ways as well. */
+static int run_login(char **args) {
+  const char *chap[4];
+  for (int i = 0; i < 4; i++)
+    chap[i] = strcmp(args[3 + i], "-") == 0 ? NULL : args[3 + i];
+  iscsi_peer peer = {.options = {.portal = args[0],
+                                 .target = args[1],
+                                 .lun = 1,
+                                 .initiator = "iqn.2024-01.test.gantry:login",
+                                 .header_digest = strcmp(args[2], "crc32c") == 0,
+                                 .chap_user = chap[0],
+                                 .chap_secret = chap[1],
+                                 .target_chap_user = chap[2],
+                                 .target_chap_secret = chap[3],
+                                 .connect_timeout_ms = 10000}};
+  char err[256] = "";
+  gt_lu *lu = NULL;
+  int result = gt_iscsi_open(&peer.options, &lu, err, sizeof err);
+  if (result) {
+    CHECK(lu == NULL && *err);
+    printf("refused %d: %s\n", result, err);
+    return check_end();
+  }
+  subject s = {.name = "login", .kind = DISK, .context = &peer};
+  read_capacity(&s, lu);
+  write_and_read_back(&s, lu, 0, 512 * 1024);
+  gt_lu_close(lu);
+  printf("logged in\n");
+  return check_end();
+}
+
 int main(int argc, char **argv) {
   alarm(300); /* a case that hangs fails */
   if (argc == 7 && strcmp(argv[1], "iscsi") == 0) return run_iscsi(argv + 2);
   if (argc == 4 && strcmp(argv[1], "sg") == 0) return run_sg(argv + 2);
+  if (argc == 9 && strcmp(argv[1], "login") == 0) return run_login(argv + 2);
   if (argc == 1) return run_emulated();
   fprintf(stderr, "usage: %s [sg /dev/sgN disk|tape | iscsi PORTAL TARGET LUN disk|tape PID]\n", argv[0]);
   return 2;
