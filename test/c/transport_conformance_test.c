@@ -78,7 +78,6 @@ static int run_emulated(void) {
   conform_sg_fake(device, DISK);
   gt_device_unref(device);
   unlink(path);
-#ifdef WITH_TAPE
   char index[80];
   snprintf(path, sizeof path, "%s/c.tap", folder);
   snprintf(index, sizeof index, "%s.idx", path);
@@ -91,7 +90,6 @@ static int run_emulated(void) {
   gt_device_unref(device);
   unlink(path);
   unlink(index);
-#endif
   CHECK_EQ(rmdir(folder), 0);
   return check_end();
 }
