@@ -8,12 +8,14 @@ import type { JobSpec, VolumeReport } from "../job.js";
 import type { ListHeader } from "../list.js";
 import { GantryError } from "../sys/errors.js";
 import { BackupPlan } from "./archive/backup-plan.js";
-import { type ArchiveVolume, archiveOffsetOf, leadBytes } from "./archive/volumes.js";
+import { type ArchiveVolume, leadBytes } from "./archive/volumes.js";
+import { archiveBlocks } from "./block-numbers.js";
 import { type DoneEvent, type MidEvent, runCopy } from "./copy-run.js";
 import { DigestBook } from "./digest-book.js";
 import { copyTuning, ringBytesOf } from "./engine-options.js";
 import type { JobContext, JobOutcome } from "./job-context.js";
 import type { Checkpoint, CurrentVolume } from "./job-record.js";
+import type { BlockCrcs } from "./journal.js";
 import { checkExtents, checkVolume } from "./list-check.js";
 import { lostBlocks } from "./lost-blocks.js";
 import { engineFailure } from "./results.js";
@@ -201,7 +203,7 @@ class Backup {
         meter.membersDone = this.#book.memberCount;
         break;
       case "block-crcs":
-        this.#addBlocks(event.object, event.crcs, current);
+        this.#addBlocks(archiveBlocks(event.object, event.crcs, current, current.index === 0, record.tapeBlockBytes));
         break;
       case "checkpoint": {
         // The last checkpoint of a full cartridge is journalled with the fact that it is full (see #nextVolume): a
@@ -223,19 +225,8 @@ class Backup {
     }
   }
 
-  /** Tape blocks by their number in the archive; those of a continuation lead are not counted. */
-  #addBlocks(object: bigint, crcs: Uint32Array, current: CurrentVolume): void {
-    const block = this.#context.record.tapeBlockBytes;
-    const isFirst = current.index === 0;
-    let skipped = 0;
-    let offset = archiveOffsetOf(object, current, isFirst, block);
-    while (offset === undefined && skipped < crcs.length) {
-      skipped++;
-      offset = archiveOffsetOf(object + BigInt(skipped), current, isFirst, block);
-    }
-    if (offset !== undefined && skipped < crcs.length) {
-      this.#book.addBlocks({ first: Number(offset / BigInt(block)), crcs: crcs.subarray(skipped) });
-    }
+  #addBlocks(run: BlockCrcs | undefined): void {
+    if (run !== undefined) this.#book.addBlocks(run);
   }
 
   /** Ends a full cartridge with a filemark and turns to the next one; each step is durable before the next. */

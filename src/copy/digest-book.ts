@@ -1,5 +1,6 @@
 // Digests of a backup while it runs: what the engine reported, what the journal has of it, and who waits for it.
 // Only what a checkpoint covers may be journalled, for a resumed run makes the rest again.
+import { CrcTable } from "./crc-table.js";
 import type { BlockCrcs, Journal, MemberDigest } from "./journal.js";
 
 interface Pending {
@@ -11,8 +12,7 @@ interface Pending {
 export class DigestBook {
   readonly #members = new Map<number, MemberDigest>();
   readonly #memberWaiters = new Map<number, (digest: MemberDigest) => void>();
-  #blocks = new Uint32Array(1024);
-  #blockCount = 0;
+  readonly #blocks = new CrcTable();
   #blockWaiters: { readonly count: number; readonly wake: () => void }[] = [];
   #pendingMembers: Pending[] = [];
   #pendingBlocks: BlockCrcs[] = [];
@@ -21,7 +21,7 @@ export class DigestBook {
   /** Takes up what the journal has, when a job goes on. */
   load(journal: Journal, jobId: string): void {
     for (const digest of journal.members(jobId)) this.#members.set(digest.tag, digest);
-    for (const run of journal.blocks(jobId)) this.#setBlocks(run);
+    for (const { first, crcs } of journal.blocks(jobId)) this.#blocks.set(first, crcs);
     this.#total = this.#members.size;
   }
 
@@ -39,10 +39,10 @@ export class DigestBook {
   }
 
   addBlocks(run: BlockCrcs): void {
-    this.#setBlocks(run);
+    this.#blocks.set(run.first, run.crcs);
     this.#pendingBlocks.push(run);
-    const ready = this.#blockWaiters.filter(({ count }) => count <= this.#blockCount);
-    this.#blockWaiters = this.#blockWaiters.filter(({ count }) => count > this.#blockCount);
+    const ready = this.#blockWaiters.filter(({ count }) => count <= this.#blocks.count);
+    this.#blockWaiters = this.#blockWaiters.filter(({ count }) => count > this.#blocks.count);
     for (const { wake } of ready) wake();
   }
 
@@ -64,20 +64,9 @@ export class DigestBook {
 
   /** CRC32C of archive blocks [first, first + count); resolves when all of them are reported. */
   async blocks(first: number, count: number): Promise<Uint32Array> {
-    if (first + count > this.#blockCount) {
+    if (first + count > this.#blocks.count) {
       await new Promise<void>((wake) => this.#blockWaiters.push({ count: first + count, wake }));
     }
-    return this.#blocks.slice(first, first + count);
-  }
-
-  #setBlocks({ first, crcs }: BlockCrcs): void {
-    const end = first + crcs.length;
-    if (end > this.#blocks.length) {
-      const larger = new Uint32Array(Math.max(end, this.#blocks.length * 2));
-      larger.set(this.#blocks);
-      this.#blocks = larger;
-    }
-    this.#blocks.set(crcs, first);
-    this.#blockCount = Math.max(this.#blockCount, end);
+    return this.#blocks.slice(first, count);
   }
 }

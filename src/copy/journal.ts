@@ -27,6 +27,7 @@ export class Journal {
   readonly #records = new Map<string, JobRecord>();
   /** Next page number of each job's pages. */
   readonly #pages = new Map<string, number>();
+  readonly #manifestPages = new Map<string, number>();
 
   constructor(store: Store) {
     this.#store = store;
@@ -83,6 +84,22 @@ export class Journal {
 
   *blocks(jobId: string): Iterable<BlockCrcs> {
     for (const { value } of this.#store.under([...dataKey(jobId), "blocks"])) yield unpackBlocks(value);
+  }
+
+  /** Pages of a manifest that was read from tape: bulk that a restore goes through more than once. */
+  async addPage(jobId: string, page: Uint8Array): Promise<void> {
+    const number = this.#manifestPages.get(jobId) ?? 0;
+    await this.#store.put([...dataKey(jobId), "manifest", number], page);
+    this.#manifestPages.set(jobId, number + 1);
+  }
+
+  *pages(jobId: string): Iterable<Uint8Array> {
+    for (const { value } of this.#store.under([...dataKey(jobId), "manifest"])) yield Uint8Array.from(value);
+  }
+
+  async dropPages(jobId: string): Promise<void> {
+    await this.#store.batch([{ deleteUnder: [...dataKey(jobId), "manifest"] }]);
+    this.#manifestPages.delete(jobId);
   }
 
   /** The end of a job: its report stays, the pages that only a resume needs go. */

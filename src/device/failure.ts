@@ -3,7 +3,8 @@
 import type { Outcome } from "../native/types.js";
 import { type ErrorCode, GantryError } from "../sys/errors.js";
 import { toHex } from "../wire/hex.js";
-import { decodeSense, SenseKey, senseInWords, statusName } from "../wire/sense.js";
+import { SENSE_KEY, STATUS, statusName } from "../wire/names.js";
+import { decodeSense, type Sense, senseInWords } from "../wire/sense.js";
 
 export interface FailedAnswer {
   readonly outcome: Outcome;
@@ -11,9 +12,6 @@ export interface FailedAnswer {
   readonly sense: Uint8Array;
   readonly cdb: Uint8Array;
 }
-
-const CHECK_CONDITION = 0x02;
-const RESERVATION_CONFLICT = 0x18;
 
 /** @param what said in front of the device's own words, such as "while writing". */
 export function deviceFailure(device: string, failed: FailedAnswer, what = ""): GantryError {
@@ -23,29 +21,39 @@ export function deviceFailure(device: string, failed: FailedAnswer, what = ""): 
     const why = failed.outcome === "timed-out" ? "did not answer in time" : "cannot be reached";
     return new GantryError("DEVICE_PATH_FAILED", `${prefix}: the device ${why} (${failed.outcome}).`, { details });
   }
-  if (failed.status === RESERVATION_CONFLICT) {
+  if (failed.status === STATUS.RESERVATION_CONFLICT) {
     return new GantryError("DEVICE_RESERVED", `${prefix}: RESERVATION CONFLICT; another initiator holds the device.`, {
       details,
     });
   }
-  const sense = failed.status === CHECK_CONDITION ? senseInWords(failed.sense) : statusName(failed.status);
+  const sense = failed.status === STATUS.CHECK_CONDITION ? senseInWords(failed.sense) : statusName(failed.status);
   return new GantryError(codeOf(failed), `${prefix}: ${sense}.`, { details: { ...details, sense } });
 }
 
 function codeOf(failed: FailedAnswer): ErrorCode {
-  const sense = failed.status === CHECK_CONDITION ? decodeSense(failed.sense) : undefined;
+  const sense = senseOf(failed);
   if (sense === undefined) return "DEVICE_ERROR";
   // 28h: not ready to ready, medium may have changed. 29h: power on or reset. Either way a tape is not where it was.
-  if (sense.key === SenseKey.UNIT_ATTENTION && (sense.asc === 0x28 || sense.asc === 0x29))
+  if (sense.key === SENSE_KEY.UNIT_ATTENTION && (sense.asc === 0x28 || sense.asc === 0x29))
     return "DEVICE_POSITION_LOST";
-  if (sense.key === SenseKey.MEDIUM_ERROR) return "DEVICE_MEDIUM_ERROR";
-  if (sense.key === SenseKey.DATA_PROTECT) return "TAPE_WRITE_PROTECTED";
-  if (sense.key === SenseKey.NOT_READY && sense.asc === 0x3a) return "MEDIA_MISSING";
+  if (sense.key === SENSE_KEY.MEDIUM_ERROR) return "DEVICE_MEDIUM_ERROR";
+  if (sense.key === SENSE_KEY.DATA_PROTECT) return "TAPE_WRITE_PROTECTED";
+  if (sense.key === SENSE_KEY.NOT_READY && sense.asc === 0x3a) return "MEDIA_MISSING";
   return "DEVICE_ERROR";
+}
+
+/** The sense of an answer; undefined when it has none that can be read, or did not end with CHECK CONDITION. */
+export function senseOf(answer: Omit<FailedAnswer, "cdb">): Sense | undefined {
+  if (answer.outcome !== "delivered" || answer.status !== STATUS.CHECK_CONDITION) return undefined;
+  try {
+    return decodeSense(answer.sense);
+  } catch {
+    // Sense that cannot be decoded is shown as it is by senseInWords; nothing is decided from it.
+    return undefined;
+  }
 }
 
 /** The device knows no such command or field: the answer to a probe, not a failure. */
 export function isIllegalRequest(answer: Omit<FailedAnswer, "cdb">): boolean {
-  if (answer.outcome !== "delivered" || answer.status !== CHECK_CONDITION) return false;
-  return decodeSense(answer.sense)?.key === SenseKey.ILLEGAL_REQUEST;
+  return senseOf(answer)?.key === SENSE_KEY.ILLEGAL_REQUEST;
 }

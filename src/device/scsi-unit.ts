@@ -3,12 +3,9 @@
 import type { ExecuteOptions, Lu, ScsiAnswer } from "../native/types.js";
 import { GantryError } from "../sys/errors.js";
 import * as cdb from "../wire/cdb.js";
-import { decodeSense, SenseKey } from "../wire/sense.js";
-import { deviceFailure } from "./failure.js";
+import { SENSE_KEY, STATUS } from "../wire/names.js";
+import { deviceFailure, senseOf } from "./failure.js";
 
-const GOOD = 0x00;
-const BUSY = 0x08;
-const TASK_SET_FULL = 0x28;
 const UNIT_ATTENTIONS_MAX = 8;
 const READY_POLL_MS = 250;
 
@@ -30,11 +27,11 @@ export class ScsiUnit {
   async command(command: Uint8Array, options: CommandOptions = {}): Promise<ScsiAnswer> {
     for (let attentions = 0; ; attentions++) {
       const answer = await this.lu.execute(command, options);
-      if (answer.outcome === "delivered" && answer.status === GOOD) return answer;
+      if (answer.outcome === "delivered" && answer.status === STATUS.GOOD) return answer;
       if (options.accept?.(answer) === true) return answer;
-      const key = answer.outcome === "delivered" ? decodeSense(answer.sense)?.key : undefined;
-      if (key === SenseKey.RECOVERED_ERROR) return answer;
-      if (key === SenseKey.UNIT_ATTENTION && attentions < UNIT_ATTENTIONS_MAX) continue;
+      const key = senseOf(answer)?.key;
+      if (key === SENSE_KEY.RECOVERED_ERROR) return answer;
+      if (key === SENSE_KEY.UNIT_ATTENTION && attentions < UNIT_ATTENTIONS_MAX) continue;
       throw deviceFailure(this.name, { ...answer, cdb: command });
     }
   }
@@ -47,11 +44,11 @@ export class ScsiUnit {
     const deadline = performance.now() + waitMs;
     for (let attentions = 0; ; ) {
       const answer = await this.lu.execute(cdb.testUnitReady());
-      if (answer.outcome === "delivered" && answer.status === GOOD) return;
-      const sense = answer.outcome === "delivered" ? decodeSense(answer.sense) : undefined;
-      if (sense?.key === SenseKey.UNIT_ATTENTION && attentions++ < UNIT_ATTENTIONS_MAX) continue;
-      const busy = answer.status === BUSY || answer.status === TASK_SET_FULL;
-      const becoming = sense?.key === SenseKey.NOT_READY && sense.asc === 0x04 && sense.ascq === 0x01;
+      if (answer.outcome === "delivered" && answer.status === STATUS.GOOD) return;
+      const sense = senseOf(answer);
+      if (sense?.key === SENSE_KEY.UNIT_ATTENTION && attentions++ < UNIT_ATTENTIONS_MAX) continue;
+      const busy = answer.status === STATUS.BUSY || answer.status === STATUS.TASK_SET_FULL;
+      const becoming = sense?.key === SENSE_KEY.NOT_READY && sense.asc === 0x04 && sense.ascq === 0x01;
       if (!(busy || becoming) || performance.now() > deadline) {
         throw deviceFailure(this.name, { ...answer, cdb: cdb.testUnitReady() });
       }

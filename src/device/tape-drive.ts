@@ -4,9 +4,10 @@ import type { CopyLu, ScsiAnswer } from "../native/types.js";
 import { GantryError } from "../sys/errors.js";
 import * as cdb from "../wire/cdb.js";
 import { decodeModeSense6, modeSelect6Parameters } from "../wire/mode.js";
-import { decodeSense, SenseKey } from "../wire/sense.js";
+import { SENSE_KEY } from "../wire/names.js";
+import { residual } from "../wire/sense.js";
 import { readBlockLimitsData, readPositionLong, readPositionShort } from "../wire/tape.js";
-import { deviceFailure, isIllegalRequest } from "./failure.js";
+import { deviceFailure, isIllegalRequest, senseOf } from "./failure.js";
 import type { ScsiUnit } from "./scsi-unit.js";
 
 /** Loading and threading a cartridge; the first load of some media takes far longer and says so by 04h/01h. */
@@ -32,6 +33,8 @@ export interface TapeDrive {
   spaceFilemarks(count: number): Promise<boolean>;
   /** Over blocks; negative backward. Stops at a filemark (resolves false). */
   spaceBlocks(count: number): Promise<boolean>;
+  /** Bytes of the block in front of the head, which is read for it. @param most bytes that are asked for. */
+  blockLength(most: number): Promise<number>;
   /** 0: only waits until everything written is on the medium. */
   writeFilemarks(count: number): Promise<void>;
   close(): Promise<void>;
@@ -56,15 +59,10 @@ async function chooseVariableBlocks(unit: ScsiUnit): Promise<boolean> {
   return mode.writeProtected;
 }
 
-const keyOf = (answer: ScsiAnswer): number | undefined =>
-  answer.outcome === "delivered" && answer.status === 0x02 ? decodeSense(answer.sense)?.key : undefined;
-
 /** SPACE met a filemark, an end of data or the beginning of the tape: not an error but an answer. */
 const endedShort = (answer: ScsiAnswer): boolean => {
-  const sense = answer.outcome === "delivered" && answer.status === 0x02 ? decodeSense(answer.sense) : undefined;
-  return (
-    sense?.key === SenseKey.BLANK_CHECK || (sense?.key === SenseKey.NO_SENSE && (sense.filemark || sense.endOfMedium))
-  );
+  const sense = senseOf(answer);
+  return sense?.key === SENSE_KEY.BLANK_CHECK || (sense?.key === SENSE_KEY.NO_SENSE && (sense.filemark || sense.eom));
 };
 
 class Drive implements TapeDrive {
@@ -151,16 +149,25 @@ class Drive implements TapeDrive {
     return answer.status === 0;
   }
 
+  async blockLength(most: number): Promise<number> {
+    const incorrect = (answer: ScsiAnswer): boolean => senseOf(answer)?.ili === true;
+    const answer = await this.unit.command(cdb.read6(most), { dataIn: most, timeoutMs: MOTION_MS, accept: incorrect });
+    const sense = senseOf(answer);
+    // INFORMATION is the length asked for less the length there is, and negative when there is more (SSC-4 5.10).
+    const less = sense === undefined ? undefined : residual(sense);
+    return most - (less === undefined ? answer.residual : Number(less));
+  }
+
   async writeFilemarks(count: number): Promise<void> {
     const command = cdb.writeFilemarks(count);
     const answer = await this.unit.command(command, {
       timeoutMs: MOTION_MS,
-      accept: (bad) => keyOf(bad) !== undefined,
+      accept: (bad) => senseOf(bad) !== undefined,
     });
     if (answer.status === 0) return;
     // Past early warning a filemark is written and the warning given again (SSC-4 4.2.3): that is no failure.
-    const sense = decodeSense(answer.sense);
-    if (sense?.key === SenseKey.NO_SENSE && sense.endOfMedium) return;
+    const sense = senseOf(answer);
+    if (sense?.key === SENSE_KEY.NO_SENSE && sense.eom) return;
     throw deviceFailure(this.unit.name, { ...answer, cdb: command }, "writing a filemark");
   }
 

@@ -162,6 +162,7 @@ export const ERRORS = {
   DEVICE_UNKNOWN: row("input", "No device of that name is in the bridge's configuration."),
   DEVICE_UNUSABLE: row("device", "The device cannot be opened, is not ready, or is of another type than configured."),
   JOB_CANCEL_REFUSED: row("state", "The job has ended or is writing its end; there is nothing left to cancel."),
+  JOB_CANCELLED: row("state", "The job was cancelled while it was being prepared."),
   JOB_ID_REUSED: row("input", "A job with this id exists and is not the same; use a new id."),
   JOB_INVALID: row(
     "input",
@@ -193,6 +194,7 @@ export const ERRORS = {
     "The tape holds blocks larger than the job expects; name the right tape block size.",
   ),
   TAPE_ENDED_EARLY: row("device", "The tape ends before the archive does; it is not whole."),
+  VERIFY_DIFFERS: row("device", "What was read from tape is not what the manifest says; the report lists where."),
   TAPE_WRITE_PROTECTED: row("device", "The cartridge or drive is write-protected."),
   // agent
   AGENT_ALIGNMENT: row(

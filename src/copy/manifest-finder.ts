@@ -1,0 +1,195 @@
+// Finds the manifest of an archive on tape and brings it into the journal's pages: the trailer stands in front of
+// the filemark that ends the archive, and says where the manifest begins. The manifest may have been cut by the end
+// of a cartridge; then the search goes back over the cartridges.
+import type { TapeDrive } from "../device/tape-drive.js";
+import { ProgramBuilder } from "../native/program.js";
+import { GantryError } from "../sys/errors.js";
+import { END_BYTES, type ManifestTrailer, TRAILER_BYTES } from "./archive/manifest-format.js";
+import { findTrailer } from "./archive/manifest-read.js";
+import { leadBytes } from "./archive/volumes.js";
+import { type DoneEvent, type ProgramPiece, runCopy } from "./copy-run.js";
+import { copyTuning, ringBytesOf } from "./engine-options.js";
+import type { JobContext } from "./job-context.js";
+import { engineFailure } from "./results.js";
+
+/** Bytes of the manifest in one HOLD segment, and so in one page of the journal. */
+const HOLD_BYTES = 1n << 20n;
+const TAPE = 0;
+
+/** A cartridge as the search found it. */
+interface Searched {
+  readonly index: number;
+  /** Blocks of the archive on it, without the continuation lead. */
+  readonly blocks: bigint;
+  /** Archive offset of its first archive byte. */
+  readonly from: bigint;
+}
+
+export interface FoundManifest {
+  readonly trailer: ManifestTrailer;
+  /** The manifest's bytes, from the beginning whenever it is called. */
+  readonly source: () => Iterable<Uint8Array>;
+}
+
+/** Opens the drive with a cartridge of the job in it; index -1 is the last one. */
+export type OpenCartridge = (index: number) => Promise<TapeDrive>;
+
+/** Throws ARCHIVE_INVALID, TAPE_ENDED_EARLY, DEVICE_… */
+export async function findManifest(
+  context: JobContext,
+  open: OpenCartridge,
+  cartridges: number,
+): Promise<FoundManifest> {
+  const block = BigInt(context.record.tapeBlockBytes);
+  const last = cartridges - 1;
+  const trailer = await withDrive(open, last, (drive) => readTrailer(context, drive, last));
+  const archiveEnd = trailer.manifest + trailer.bytes + BigInt(END_BYTES);
+  const volumes: Searched[] = [];
+  for (let index = last, end = archiveEnd; ; index--) {
+    const blocks = await withDrive(open, index, (drive) =>
+      archiveBlocks(context, drive, index, index === last ? trailer : undefined),
+    );
+    const from = end - blocks * block;
+    volumes.unshift({ index, blocks, from });
+    if (from <= trailer.manifest) break;
+    if (index === 0)
+      throw new GantryError(
+        "ARCHIVE_INVALID",
+        "The manifest begins before the first cartridge; a cartridge is missing from the job's list.",
+      );
+    end = from;
+  }
+  await context.journal.dropPages(context.record.spec.jobId);
+  for (const [position, volume] of volumes.entries()) {
+    const next = volumes[position + 1];
+    const from = volume.from > trailer.manifest ? volume.from : trailer.manifest;
+    const to = next === undefined ? trailer.manifest + trailer.bytes : next.from;
+    await withDrive(open, volume.index, (drive) => readRange(context, drive, volume, from, to));
+  }
+  const { jobId } = context.record.spec;
+  return { trailer, source: () => context.journal.pages(jobId) };
+}
+
+async function withDrive<T>(open: OpenCartridge, index: number, use: (drive: TapeDrive) => Promise<T>): Promise<T> {
+  const drive = await open(index);
+  try {
+    return await use(drive);
+  } finally {
+    await drive.close();
+  }
+}
+
+const firstObjectOf = (context: JobContext, index: number): bigint =>
+  index === 0 ? (context.record.spec.options.startObject ?? 0n) : 0n;
+
+/** Puts the tape in front of the filemark that ends this cartridge's part of the archive. */
+async function toEnd(context: JobContext, drive: TapeDrive, index: number): Promise<void> {
+  await drive.locate(firstObjectOf(context, index));
+  if (!(await drive.spaceFilemarks(1))) {
+    throw new GantryError(
+      "TAPE_ENDED_EARLY",
+      `${drive.unit.name}: no filemark ends the archive on cartridge ${index + 1}; it was never finished.`,
+    );
+  }
+  // Back over the filemark: it is met, which is what was wanted and no shortfall.
+  await drive.spaceFilemarks(-1);
+}
+
+async function readTrailer(context: JobContext, drive: TapeDrive, index: number): Promise<ManifestTrailer> {
+  const block = context.record.tapeBlockBytes;
+  const blocks = Math.ceil((TRAILER_BYTES + END_BYTES) / block);
+  await toEnd(context, drive, index);
+  await drive.spaceBlocks(-blocks);
+  const pieces = await hold(context, drive, [BigInt(blocks * block)]);
+  const trailer = findTrailer(Buffer.concat(pieces));
+  if (trailer.tapeBlockBytes === block) return trailer;
+  throw new GantryError(
+    "TAPE_BLOCK_TOO_LARGE",
+    `The archive has tape blocks of ${trailer.tapeBlockBytes} bytes; name that size in the job (tapeBlockBytes).`,
+  );
+}
+
+/** Archive blocks on a cartridge. Where the drive does not tell its position, only an archive on one cartridge can be read. */
+async function archiveBlocks(
+  context: JobContext,
+  drive: TapeDrive,
+  index: number,
+  trailer: ManifestTrailer | undefined,
+): Promise<bigint> {
+  const block = BigInt(context.record.tapeBlockBytes);
+  await toEnd(context, drive, index);
+  const end = await drive.position();
+  const lead = index === 0 ? 0n : BigInt(leadBytes(context.record.tapeBlockBytes)) / block;
+  if (end !== undefined) return end - firstObjectOf(context, index) - lead;
+  if (index === 0 && trailer !== undefined) return (trailer.manifest + trailer.bytes + BigInt(END_BYTES)) / block;
+  throw new GantryError(
+    "DEVICE_ERROR",
+    `${drive.unit.name} does not tell its position, which is needed to restore from several cartridges.`,
+  );
+}
+
+/** Reads archive bytes [from, to) of one cartridge into pages of the journal. */
+async function readRange(
+  context: JobContext,
+  drive: TapeDrive,
+  volume: Searched,
+  from: bigint,
+  to: bigint,
+): Promise<void> {
+  const block = BigInt(context.record.tapeBlockBytes);
+  const lead = volume.index === 0 ? 0n : BigInt(leadBytes(context.record.tapeBlockBytes)) / block;
+  const into = (from - volume.from) / block;
+  await drive.locate(firstObjectOf(context, volume.index) + lead + into);
+  const skip = from - volume.from - into * block;
+  const lengths: bigint[] = [];
+  for (let left = to - from; left > 0n; left -= HOLD_BYTES) lengths.push(left < HOLD_BYTES ? left : HOLD_BYTES);
+  await hold(context, drive, lengths, skip, (page) => context.journal.addPage(context.record.spec.jobId, page));
+}
+
+/** Reads tape bytes from where the tape stands and gives them out in pieces of these lengths. */
+async function hold(
+  context: JobContext,
+  drive: TapeDrive,
+  lengths: readonly bigint[],
+  skip = 0n,
+  take?: (piece: Uint8Array) => Promise<void>,
+): Promise<Uint8Array[]> {
+  const builder = new ProgramBuilder();
+  const total = lengths.reduce((sum, length) => sum + length, skip);
+  builder.tape("gather", TAPE, total);
+  if (skip > 0n) builder.discard(skip);
+  lengths.forEach((length, index) => {
+    builder.hold(length, BigInt(index));
+  });
+  const held: Uint8Array[] = [];
+  const onHeld = take ?? (async (piece: Uint8Array) => void held.push(piece));
+  const done = await readTape(context, drive, builder.take(), onHeld);
+  if (done.result === "cancelled") throw new GantryError("JOB_CANCELLED", "The job was cancelled.");
+  if (done.result !== "ok") throw engineFailure(done, [drive.unit.name]);
+  return held;
+}
+
+async function readTape(
+  context: JobContext,
+  drive: TapeDrive,
+  program: ProgramPiece,
+  onHeld: (piece: Uint8Array) => Promise<void>,
+): Promise<DoneEvent> {
+  const pieces = [program];
+  const { done } = await runCopy({
+    native: context.native,
+    control: context.control,
+    next: async () => pieces.shift() ?? null,
+    onEvent: async (event) => {
+      if (event.type === "held") await onHeld(event.data);
+    },
+    copy: {
+      ...copyTuning(context.config()),
+      arena: context.arena,
+      ringBytes: ringBytesOf(context.arena, context.config()),
+      lus: [drive.copyLu],
+      tapeBlockBytes: context.record.tapeBlockBytes,
+    },
+  });
+  return done;
+}

@@ -1,0 +1,69 @@
+// A restore: members of an archive on tape, back to where a list says that their files lie on a disk. What was
+// finished before a crash is not done again.
+import type { Admitted } from "../admitted.js";
+import type { OpenDisk } from "../device/disk.js";
+import type { JobSpec } from "../job.js";
+import type { ListHeader } from "../list.js";
+import { RestorePlan } from "./archive/restore-plan.js";
+import type { MidEvent } from "./copy-run.js";
+import type { JobContext, JobOutcome } from "./job-context.js";
+import { checkExtents, checkVolume } from "./list-check.js";
+import { manifestFacts } from "./manifest-facts.js";
+import { TapeSource } from "./tape-source.js";
+import { wholeList } from "./whole-list.js";
+
+const TAPE = 0;
+const DISK = 1;
+
+export async function runRestore(job: Admitted<JobSpec>, context: JobContext): Promise<JobOutcome> {
+  const spec = job.subject;
+  const header = wholeList(context, spec.listId);
+  checkVolume(header, spec.volume);
+  const disk = await context.devices.openDisk(spec.disk?.device ?? "");
+  try {
+    const shape = { name: disk.unit.name, blockBytes: disk.blockBytes, blocks: disk.blocks };
+    await checkExtents(header, (index) => context.lists.read(header.listId, index), shape, "refuse");
+    return await restore(context, header, disk);
+  } finally {
+    await disk.unit.close();
+  }
+}
+
+async function restore(context: JobContext, header: ListHeader, disk: OpenDisk): Promise<JobOutcome> {
+  const { meter } = context;
+  const source = new TapeSource(context);
+  const { source: manifest } = await source.manifest();
+  const facts = await manifestFacts(manifest);
+  const plan = await RestorePlan.make(
+    { chunks: header.chunks, read: (index) => context.lists.read(header.listId, index) },
+    manifest,
+    {
+      volumes: facts.volumes,
+      tapeBlockBytes: context.record.tapeBlockBytes,
+      tapeLu: TAPE,
+      diskLu: DISK,
+      diskBlockBytes: disk.blockBytes,
+    },
+  );
+  meter.bytesTotal = plan.bytes;
+  meter.membersTotal = plan.members;
+  const onEvent = (event: MidEvent): void => {
+    if (event.type === "digest") source.judge(plan.digests, event);
+    else if (event.type === "held") plan.held(event.data);
+    else if (event.type === "retried") meter.retries += BigInt(event.count);
+  };
+  const done = await source.run(plan, facts.volumes, [disk.copyLu], [disk.unit.name], onEvent);
+  if (done?.result === "cancelled") return { state: "cancelled" };
+  return outcome(source, plan);
+}
+
+function outcome(source: TapeSource, plan: RestorePlan): JobOutcome {
+  const unread = plan.digests
+    .openNames(20)
+    .map((member) => ({ member, streamOffset: 0n, reason: "Its data did not come whole from the tape." }));
+  const miscompares = [...source.miscompares, ...unread];
+  const [first] = miscompares;
+  if (first === undefined) return { state: "succeeded" };
+  const message = `${miscompares.length} members did not come back as the manifest says; the first: ${first.member}: ${first.reason}`;
+  return { state: "failed", miscompares, failure: { code: "VERIFY_DIFFERS", message } };
+}

@@ -1,0 +1,152 @@
+// Reading an archive, for restore and verify: opens the job's cartridges, finds the manifest, and runs a plan
+// cartridge by cartridge.
+import type { TapeDrive } from "../device/tape-drive.js";
+import type { JobReport } from "../job.js";
+import type { CopyLu } from "../native/types.js";
+import { GantryError } from "../sys/errors.js";
+import type { DigestCheck } from "./archive/digest-check.js";
+import type { VolumeBatch } from "./archive/tape-reader.js";
+import type { ArchiveVolume } from "./archive/volumes.js";
+import { type DoneEvent, type MidEvent, runCopy } from "./copy-run.js";
+import { copyTuning, ringBytesOf } from "./engine-options.js";
+import type { JobContext } from "./job-context.js";
+import { type FoundManifest, findManifest } from "./manifest-finder.js";
+import { engineFailure } from "./results.js";
+
+/** A plan that reads an archive (RestorePlan, VerifyPlan). */
+export interface ReadingPlan {
+  readonly digests: DigestCheck;
+  next(maxSegments: number): Promise<VolumeBatch | null>;
+}
+
+export type Miscompare = JobReport["miscompares"][number];
+
+const PIECE_SEGMENTS = 8192;
+/** What READ of a few bytes tells of the length of a block, where the job does not name it. */
+const PROBE_BYTES = 512;
+
+export class TapeSource {
+  readonly miscompares: Miscompare[] = [];
+  readonly #context: JobContext;
+  /** Names of the cartridges in order; one empty name for whatever is in the drive. */
+  readonly #cartridges: readonly string[];
+
+  constructor(context: JobContext) {
+    this.#context = context;
+    const named = context.record.spec.tape?.cartridges ?? [];
+    this.#cartridges = named.length === 0 ? [""] : named;
+  }
+
+  /** The drive, with a cartridge of the job in it. The caller closes it. */
+  async open(index: number): Promise<TapeDrive> {
+    const device = this.#context.record.spec.tape?.device ?? "";
+    const cartridge = this.#cartridges[index] ?? "";
+    this.#context.meter.cartridge = cartridge;
+    if (cartridge !== "") this.#context.devices.load(device, cartridge, false);
+    return this.#context.devices.openTape(device);
+  }
+
+  /** Finds out the tape block size where the job does not name one, then reads the manifest. */
+  async manifest(): Promise<FoundManifest> {
+    await this.#learnBlockSize();
+    return findManifest(this.#context, (index) => this.open(index), this.#cartridges.length);
+  }
+
+  /** The first block tells: asked for less than it has, the drive says how much it has (SSC-4 5.10, ILI). */
+  async #learnBlockSize(): Promise<void> {
+    const { spec } = this.#context.record;
+    if (spec.options.tapeBlockBytes !== undefined) return;
+    const drive = await this.open(0);
+    try {
+      await drive.locate(spec.options.startObject ?? 0n);
+      const tapeBlockBytes = await drive.blockLength(PROBE_BYTES);
+      this.#context.record = { ...this.#context.record, tapeBlockBytes };
+    } finally {
+      await drive.close();
+    }
+  }
+
+  /**
+   * Runs a plan to its end, one run of the engine for each cartridge that it wants. Resolves with the last run's
+   * end: "ok" or "cancelled".
+   * @param others LUs besides the tape, which is number 0
+   */
+  async run(
+    plan: ReadingPlan,
+    volumes: readonly ArchiveVolume[],
+    others: readonly CopyLu[],
+    names: readonly string[],
+    onEvent: (event: MidEvent, volume: ArchiveVolume) => void | Promise<void>,
+  ): Promise<DoneEvent | undefined> {
+    let batch = await plan.next(PIECE_SEGMENTS);
+    let last: DoneEvent | undefined;
+    while (batch !== null) {
+      const { volume } = batch;
+      if (volume >= this.#cartridges.length) {
+        throw new GantryError(
+          "MEDIA_MISSING",
+          `The archive goes on with cartridge ${volumes[volume]?.cartridge ?? volume + 1}, which the job does not name.`,
+        );
+      }
+      const drive = await this.open(volume);
+      try {
+        let ahead: VolumeBatch | null = batch;
+        const next = async (): Promise<VolumeBatch | null> => {
+          const piece = ahead;
+          if (piece === null || piece.volume !== volume) return null;
+          ahead = await plan.next(PIECE_SEGMENTS);
+          return piece;
+        };
+        const place = volumes[volume];
+        if (place === undefined)
+          throw new GantryError("INTERNAL", `The plan wants cartridge ${volume + 1} of ${volumes.length}.`);
+        last = await this.#cartridge(drive, next, others, last, (event) => onEvent(event, place));
+        if (last.result === "cancelled") return last;
+        if (last.result !== "ok") throw engineFailure(last, [drive.unit.name, ...names]);
+        batch = ahead;
+      } finally {
+        await drive.close();
+      }
+    }
+    return last;
+  }
+
+  async #cartridge(
+    drive: TapeDrive,
+    next: () => Promise<VolumeBatch | null>,
+    others: readonly CopyLu[],
+    before: DoneEvent | undefined,
+    onEvent: (event: MidEvent) => void | Promise<void>,
+  ): Promise<DoneEvent> {
+    const { meter, control, arena, record } = this.#context;
+    const streamOffset = before?.streamOffset ?? 0n;
+    meter.begin(streamOffset, () => control.stats());
+    const { done, stats } = await runCopy({
+      native: this.#context.native,
+      control,
+      next,
+      onEvent,
+      copy: {
+        ...copyTuning(this.#context.config()),
+        arena,
+        ringBytes: ringBytesOf(arena, this.#context.config()),
+        lus: [drive.copyLu, ...others],
+        tapeBlockBytes: record.tapeBlockBytes,
+        sha256: record.spec.options.sha256 ?? false,
+        streamOffset,
+        ...(before === undefined ? {} : { digest: before.digest }),
+      },
+    });
+    meter.end(stats);
+    return done;
+  }
+
+  /** Judges a digest of the engine against the manifest; a difference goes into the report. */
+  judge(digests: DigestCheck, event: Extract<MidEvent, { type: "digest" }>): void {
+    const verdict = digests.take(event.tag, event.bytes, event);
+    if (verdict === undefined) return;
+    this.#context.meter.membersDone++;
+    if (!verdict.ok)
+      this.miscompares.push({ member: verdict.name, streamOffset: event.streamOffset, reason: verdict.fault });
+  }
+}
