@@ -1,0 +1,91 @@
+#include "device/tap.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include "core/bytes.h"
+
+enum { CLASS_GOOD = 0x0, CLASS_MARKER = 0x7, CLASS_BAD = 0x8, CLASS_RESERVED_MARKER = 0xF };
+
+int gt_tap_pread(int fd, void *data, uint64_t length, uint64_t offset) {
+  for (uint64_t done = 0; done < length;) {
+    ssize_t got = pread(fd, (uint8_t *)data + done, length - done, (off_t)(offset + done));
+    if (got > 0)
+      done += (uint64_t)got;
+    else if (got == 0)
+      return -ENODATA;
+    else if (errno != EINTR)
+      return -errno;
+  }
+  return 0;
+}
+
+/* The word at `offset`, which lies wholly in the file; reads a window from there on. */
+static int load_word(int fd, uint64_t size, uint64_t offset, gt_tap_window *window, uint32_t *word) {
+  bool inside =
+      offset >= window->at && offset - window->at <= window->have && window->have - (offset - window->at) >= 4;
+  if (!inside) {
+    uint64_t left = size - offset;
+    window->have = 0;
+    uint32_t take = left < sizeof window->bytes ? (uint32_t)left : (uint32_t)sizeof window->bytes;
+    int error = gt_tap_pread(fd, window->bytes, take, offset);
+    if (error) return error;
+    window->at = offset;
+    window->have = take;
+  }
+  *word = gt_load_le32(window->bytes + (offset - window->at));
+  return 0;
+}
+
+/* A record of any class at `offset`: are both its words there, and the same? */
+static int look_record(int fd, uint64_t size, uint64_t offset, gt_tap_window *window, gt_tap_object *out) {
+  uint32_t trailing, length = out->word & 0x0FFFFFFF;
+  uint64_t bytes = gt_tap_record_bytes(length);
+  if (size - offset < bytes) {
+    out->kind = GT_TAP_TORN;
+    return 0;
+  }
+  int error = load_word(fd, size, offset + bytes - 4, window, &trailing);
+  if (error) return error;
+  if (trailing != out->word) {
+    out->kind = size - offset == bytes ? GT_TAP_TORN : GT_TAP_DAMAGED;
+    return 0;
+  }
+  out->kind = GT_TAP_RECORD;
+  out->length = length;
+  out->data = offset + 4;
+  out->next = offset + bytes;
+  return 0;
+}
+
+/* One word and what belongs to it. `*offset` moves over what is passed over; true: go on from there. */
+static bool pass_over(gt_tap_object *object, uint64_t *offset) {
+  uint32_t word = object->word, class = word >> 28;
+  if (word == GT_TAP_HALF_GAP) return *offset += 2, true;
+  if (word >= 0xFFFE0000u && word < GT_TAP_HALF_GAP) return false; /* illegal values */
+  if (class == CLASS_MARKER || (class == CLASS_RESERVED_MARKER && word != GT_TAP_END_OF_MEDIUM))
+    return *offset += 4, true;
+  return false;
+}
+
+int gt_tap_look(int fd, uint64_t size, uint64_t offset, gt_tap_window *window, gt_tap_object *out) {
+  *out = (gt_tap_object){.kind = GT_TAP_END, .next = offset};
+  for (uint64_t start = offset;;) {
+    if (start >= size) return 0;
+    if (size - start < 4) return out->kind = GT_TAP_TORN, 0;
+    int error = load_word(fd, size, start, window, &out->word);
+    if (error) return error;
+    uint32_t class = out->word >> 28;
+    if (out->word == GT_TAP_END_OF_MEDIUM) return 0;
+    if (out->word == 0) return out->kind = GT_TAP_MARK, out->next = start + 4, 0;
+    if (pass_over(out, &start)) continue;
+    if (class == CLASS_RESERVED_MARKER) return out->kind = GT_TAP_DAMAGED, 0;
+    error = look_record(fd, size, start, window, out);
+    if (error || out->kind != GT_TAP_RECORD) return out->next = offset, error;
+    out->bad = class == CLASS_BAD;
+    if (class == CLASS_GOOD || class == CLASS_BAD) return 0;
+    start = out->next; /* a private or reserved record */
+    out->kind = GT_TAP_END;
+    out->next = offset;
+  }
+}
