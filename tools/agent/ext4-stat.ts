@@ -44,7 +44,7 @@ export function parseLs(text: string): DirEntry[] {
 
 const HEAD =
   /^Inode: (\d+) +Type: [a-zA-Z ]+? +Mode: +([0-7]{4}) +Flags: 0x([0-9a-f]+)\nGeneration: .*\nUser: +(-?\d+) +Group: +(-?\d+) +(?:Project: +-?\d+ +)?Size: (\d+)\nFile ACL: .*\n(?:Directory ACL: .*\n)?Links: (\d+) +Blockcount: \d+\n/;
-const MTIME = /\n mtime: 0x([0-9a-f]{8})(?::([0-9a-f]{8}))? -- /;
+const MTIME = /\n ?mtime: 0x([0-9a-f]{8})(?::([0-9a-f]{8}))? -- /;
 
 /** One inode. Throws AGENT_TOOL when the text is not what this version of debugfs should print. */
 export function parseStat(text: string, blockBytes: number): InodeFacts {

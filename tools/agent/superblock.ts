@@ -22,6 +22,7 @@ export interface Ext4Facts {
   readonly needsRecovery: boolean;
   readonly bigalloc: boolean;
   readonly extents: boolean;
+  readonly inlineData: boolean;
   /** Its journal is not on this device, or it is itself a journal. */
   readonly journalDevice: boolean;
 }
@@ -42,6 +43,7 @@ const INCOMPAT_RECOVER = 0x4;
 const INCOMPAT_JOURNAL_DEV = 0x8;
 const INCOMPAT_EXTENTS = 0x40;
 const INCOMPAT_64BIT = 0x80;
+const INCOMPAT_INLINE_DATA = 0x8000;
 const RO_COMPAT_BIGALLOC = 0x200;
 
 /** Reads the superblock of an image or block device. Throws AGENT_PATH, AGENT_FS_UNSUPPORTED. */
@@ -100,6 +102,7 @@ function ext4Facts(sb: Buffer): Ext4Facts {
     needsRecovery: (incompat & INCOMPAT_RECOVER) !== 0,
     bigalloc: (sb.readUInt32LE(0x64) & RO_COMPAT_BIGALLOC) !== 0,
     extents: (incompat & INCOMPAT_EXTENTS) !== 0,
+    inlineData: (incompat & INCOMPAT_INLINE_DATA) !== 0,
     journalDevice: (incompat & INCOMPAT_JOURNAL_DEV) !== 0,
   };
 }
