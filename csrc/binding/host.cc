@@ -47,17 +47,21 @@ void Pledge::Reject(Napi::Env env, const Napi::Error &error) {
   deferred_.Reject(error.Value());
 }
 
+const char *Meaning(int error) {
+  const char *meaning = strerrordesc_np(-error);
+  return meaning ? meaning : "unknown error";
+}
+
 Napi::Error Failure(Napi::Env env, int error, const std::string &sentence) {
   const char *name = strerrorname_np(-error);
-  const char *meaning = strerrordesc_np(-error);
-  Napi::Error failure = Napi::Error::New(env, !sentence.empty() ? sentence : meaning ? meaning : "unknown error");
+  Napi::Error failure = Napi::Error::New(env, sentence.empty() ? Meaning(error) : sentence);
   failure.Set("code", Napi::String::New(env, "NATIVE_FAILED"));
   failure.Set("errno", Napi::String::New(env, name ? name : "EIO"));
   return failure;
 }
 
 Napi::Error ClosedError(Napi::Env env, const char *what) {
-  Napi::Error failure = Napi::Error::New(env, std::string("The ") + what + " is closed.");
+  Napi::Error failure = Napi::Error::New(env, std::string("The ") + what + " is closed; open it again.");
   failure.Set("code", Napi::String::New(env, "NATIVE_CLOSED"));
   return failure;
 }

@@ -88,6 +88,8 @@ private:
   static void OnEnd(void *host);
 };
 
+// What the C library says of a negative errno.
+const char *Meaning(int error);
 // An error with `code` NATIVE_FAILED and `errno` as a name ("EBUSY"). error: negative errno. An empty
 // sentence: what the C library says of it.
 Napi::Error Failure(Napi::Env env, int error, const std::string &sentence = "");

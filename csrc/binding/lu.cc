@@ -118,7 +118,9 @@ Napi::Object Answer(Napi::Env env, const gt_command &command, const std::vector<
 
 void Execution::Open(Napi::Env env) {
   if (command.error)
-    pledge.Reject(env, Failure(env, command.error));
+    pledge.Reject(env, Failure(env, command.error,
+                               std::string("The transport did not take the command: ") + Meaning(command.error) +
+                                   "; if the link is lost, close the logical unit and open it again."));
   else
     pledge.Resolve(env, Answer(env, command, data));
 }

@@ -1,6 +1,5 @@
 #include "host.h"
 
-#include <optional>
 #include <utility>
 
 namespace gantry {
@@ -54,18 +53,17 @@ void Mailbox::OnCall(napi_env env, napi_value, void *context, void *) {
   mailbox->Deliver(env);
 }
 
-// A letter whose receiver throws does not keep the others from theirs.
+// A letter whose receiver throws is an uncaught exception of the process, and does not keep the others from
+// their receivers.
 void Mailbox::Deliver(Napi::Env env) {
-  std::optional<Napi::Error> first;
   for (const auto &letter : TakeAll()) {
     Napi::HandleScope scope(env);
     try {
       letter->Open(env);
     } catch (const Napi::Error &error) {
-      if (!first) first = error;
+      napi_fatal_exception(env, error.Value());
     }
   }
-  if (first) first->ThrowAsJavaScriptException();
 }
 
 void Mailbox::Close() {

@@ -129,7 +129,7 @@ export interface Addon {
 }
 
 /** The package's root, seen from the compiled file as well as from the source. */
-function packageRoot(): string {
+export function packageRoot(): string {
   const start = dirname(fileURLToPath(import.meta.url));
   for (let folder = start; ; folder = dirname(folder)) {
     const manifest = join(folder, "package.json");
