@@ -169,6 +169,12 @@ export async function makeArchive(backup: TestBackup): Promise<TestArchive> {
   }
 }
 
+export async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = [];
+  for await (const item of items) all.push(item);
+  return all;
+}
+
 export async function runPlan(
   plan: { next(max: number): Promise<Batch | null> },
   executor: Executor,

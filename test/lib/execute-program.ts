@@ -2,7 +2,7 @@
 // is the oracle for plans and for the engine. Disks are buffers, a tape is an array of blocks and filemarks.
 import { crc32c } from "../../src/copy/archive/crc32c.js";
 import { type Segment, unpackSegments } from "../../src/copy/archive/segments.js";
-import { Op } from "../../src/native/types.js";
+import { Op, TAG_ASIDE } from "../../src/native/types.js";
 
 export interface MemoryDisk {
   readonly blockBytes: number;
@@ -30,6 +30,10 @@ export class Executor {
   /** Stream bytes that the destination has used up: written in whole blocks, when it is a tape. */
   streamBytes = 0n;
   flushes = 0;
+  /** Tags of members in the order in which they were found to be complete. */
+  readonly reported: number[] = [];
+  /** Tag of the member that is open, 0 for none; a run that goes on with another's is given it. */
+  open = 0;
   locates = 0;
   #ring: Buffer = Buffer.alloc(0);
   #tapeRest: Buffer = Buffer.alloc(0);
@@ -144,7 +148,7 @@ export class Executor {
   /** Bytes have reached their destination. */
   #use(bytes: Buffer, tag: number): void {
     this.streamBytes += BigInt(bytes.length);
-    this.#digest(tag, bytes);
+    if (tag !== 0) this.#digest(tag, bytes);
     for (let at = 0; at < bytes.length; ) {
       const first = this.#tags[0] ?? { tag: 0, left: bytes.length };
       const piece = bytes.subarray(at, at + first.left);
@@ -156,6 +160,9 @@ export class Executor {
   }
 
   #digest(tag: number, bytes: Buffer): void {
+    if (tag === TAG_ASIDE || bytes.length === 0) return;
+    if (this.open !== 0 && this.open !== tag) this.reported.push(this.open);
+    this.open = tag;
     if (tag === 0) return;
     const before = this.digests.get(tag) ?? { bytes: 0n, crc32c: 0 };
     this.digests.set(tag, { bytes: before.bytes + BigInt(bytes.length), crc32c: crc32c(bytes, before.crc32c) });

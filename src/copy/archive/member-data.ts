@@ -50,10 +50,14 @@ export async function measureData(member: ListMember, cursor: ExtentCursor, bloc
   return { ranges, stored, mapBytes: bytes + padding(bytes) };
 }
 
+export function least(a: bigint, b: bigint): bigint {
+  if (a < b) return a;
+  return b;
+}
+
 /** How many bytes of an extent belong to a file of this size. */
 export function storedBytes(size: bigint, start: bigint, bytes: bigint): bigint {
-  if (start >= size) return 0n;
-  return bytes <= size - start ? bytes : size - start;
+  return start >= size ? 0n : least(bytes, size - start);
 }
 
 /** The joined ranges, at most RANGES_AT_ONCE at a time; moves the cursor behind the member's last extent. */

@@ -1,6 +1,6 @@
 // Builds the program of an archive stream: what the planner says is to be written becomes packed segments, from
 // a given archive offset on; everything before it is dropped, to the byte.
-import { Op } from "../../native/types.js";
+import { Op, TAG_ASIDE } from "../../native/types.js";
 import { type Batch, SegmentList } from "./segments.js";
 
 /** Inline bytes after which a batch is full, whatever its segments. */
@@ -107,12 +107,12 @@ export class StreamBuilder {
     if (this.#leadDue) {
       this.#leadDue = false;
       const lead = this.#options.lead?.();
-      if (lead !== undefined && lead.length > 0) this.#putInline(lead);
+      if (lead !== undefined && lead.length > 0) this.#putInline(lead, TAG_ASIDE);
     }
     return before > 0n ? before : 0n;
   }
 
-  #putInline(bytes: Uint8Array): void {
+  #putInline(bytes: Uint8Array, tag = 0): void {
     const need = this.#inlineBytes + bytes.length;
     if (need > this.#inline.length) {
       const larger = Buffer.alloc(Math.max(need, this.#inline.length * 2));
@@ -121,7 +121,9 @@ export class StreamBuilder {
     }
     this.#inline.set(bytes, this.#inlineBytes);
     const count = BigInt(bytes.length);
-    if (!this.#gather.extend(Op.INLINE, count)) this.#gather.push(Op.INLINE, 0, BigInt(this.#inlineBytes), count);
+    if (!this.#gather.extend(Op.INLINE, count, tag)) {
+      this.#gather.push(Op.INLINE, 0, BigInt(this.#inlineBytes), count, tag);
+    }
     this.#inlineBytes = need;
     this.#toTape(count);
   }
