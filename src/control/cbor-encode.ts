@@ -31,7 +31,7 @@ class Writer {
   #buffer = Buffer.allocUnsafe(512);
   #at = 0;
 
-  /** Makes room for n bytes and returns where they go. */
+  /** Makes room for n bytes and returns where they go. May replace the buffer: call it before naming #buffer. */
   #room(n: number): number {
     const at = this.#at;
     if (n > this.#buffer.length - at) {
@@ -50,7 +50,7 @@ class Writer {
       this.#buffer[at] = type | 27;
       this.#buffer.writeBigUInt64BE(BigInt(argument), at + 1);
     } else if (argument < 24) {
-      const at = this.#room(1); // may replace the buffer
+      const at = this.#room(1);
       this.#buffer[at] = type | argument;
     } else if (argument < 0x100) {
       const at = this.#room(2);

@@ -6,7 +6,7 @@ import type { ListHeader } from "../list.js";
 import { ERRORS, type ErrorCode, GantryError } from "../sys/errors.js";
 import { decode, encode } from "./codec.js";
 import { read } from "./fields.js";
-import { type InboundMessage, Link, type LinkState, type ServerOptions } from "./link.js";
+import { type InboundMessage, Link, type LinkState, type Publication, type ServerOptions } from "./link.js";
 import {
   COMMANDS,
   type CommandKind,
@@ -46,6 +46,7 @@ export interface SendOptions {
 }
 
 interface Pending {
+  readonly publication: Publication;
   resolve(reply: Reply): void;
   reject(error: unknown): void;
 }
@@ -77,7 +78,10 @@ export class BridgeClient {
         ...(options.onReport ? [this.#topics.allReports] : []),
       ],
       onMessage: async (message) => this.#take(message),
-      ...(options.onLink === undefined ? {} : { onState: options.onLink }),
+      onState: (state) => {
+        if (state.connected) this.#sendAgain();
+        options.onLink?.(state);
+      },
     });
   }
 
@@ -200,17 +204,25 @@ export class BridgeClient {
         end();
         reject(error);
       };
-      this.#pending.set(id, {
-        resolve: (reply) => {
-          end();
-          resolve(reply);
-        },
-        reject: fail,
-      });
+      const done = (reply: Reply): void => {
+        end();
+        resolve(reply);
+      };
       // A command that is delivered long after its sender gave up would only surprise.
       const expiryS = Math.max(1, Math.ceil(timeoutMs / 1000));
-      this.#link.publish({ topic, payload, qos: 1, retain: false, priority: "normal", expiryS }).catch(fail);
+      const publication: Publication = { topic, payload, qos: 1, retain: false, priority: "normal", expiryS };
+      this.#pending.set(id, { publication, resolve: done, reject: fail });
+      this.#link.publish(publication).catch(fail);
     });
+  }
+
+  /**
+   * After our own reconnection, and after a new birth of the bridge: commands that the server had acknowledged, or
+   * their replies, may be lost with a session or with a restarted server. The bridge knows by the message id what it
+   * has done already. A command that still waits in the queue may go out twice; the time-out decides in the end.
+   */
+  #sendAgain(): void {
+    for (const { publication } of this.#pending.values()) this.#link.publish(publication).catch(() => {});
   }
 
   #take(message: InboundMessage): void {
@@ -236,8 +248,10 @@ export class BridgeClient {
 
   /** The will of a connection that a newer one has replaced says nothing about the bridge. */
   #takeState(state: StateMessage): void {
-    if (this.#bridge !== undefined && !state.online && state.bdSeq < this.#bridge.bdSeq) return;
+    const before = this.#bridge;
+    if (before !== undefined && !state.online && state.bdSeq < before.bdSeq) return;
     this.#bridge = state;
+    if (before !== undefined && state.online && state.bdSeq !== before.bdSeq) this.#sendAgain();
     this.#options.onBridge?.(state);
     if (!state.online) return;
     for (const waiter of this.#onlineWaiters) waiter();

@@ -15,7 +15,11 @@ export function whole(min: number, max: number) {
     const n = typeof value === "bigint" ? Number(value) : value;
     return typeof n === "number" && Number.isSafeInteger(n) && n >= min && n <= max;
   };
-  return v.pipe(v.unknown(), v.check(fits, `must be a whole number from ${min} to ${max}`), v.transform(Number));
+  return v.pipe(
+    v.unknown(),
+    v.check(fits, min === max ? `must be ${min}` : `must be a whole number from ${min} to ${max}`),
+    v.transform(Number),
+  );
 }
 
 /** A 64-bit whole number, always handed on as a bigint. */
@@ -104,6 +108,8 @@ export function read<T extends v.GenericSchema>(what: string, schema: T, value: 
 function inWords(issue: v.BaseIssue<unknown>, field: string): string {
   const subject = field === "" ? "the message" : `\`${field}\``;
   if (issue.type === "object") return issue.input === undefined ? `${subject} is missing` : `${subject} must be a map`;
+  // A rule about several fields names them itself; the value would be the whole map.
+  if (issue.type === "raw_check") return `${subject} ${issue.message}`;
   return `${subject} ${issue.message}, got ${shown(issue.input)}`;
 }
 

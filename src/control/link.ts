@@ -94,8 +94,10 @@ export class Link {
   /** Ends the wait between attempts. */
   #wake: (() => void) | undefined;
   #life: Life | undefined;
-  /** Ends the wait for the acknowledgement of a birth when the connection ends before it. */
-  #onEnd: (() => void) | undefined;
+  /** From CONNACK until subscriptions and birth are acknowledged; never rejects. */
+  #greeting: Promise<void> | undefined;
+  /** End waits for the acknowledgement of a birth when the connection ends before it. */
+  readonly #onEnd = new Set<() => void>();
   /** Called when nothing waits and nothing is under way. */
   #whenEmpty: (() => void) | undefined;
   /** A packet was too long: the session that would bring it again is to be forgotten. */
@@ -144,7 +146,8 @@ export class Link {
    * and the next one has its own. Resolves when it is acknowledged or the connection ends.
    */
   async rebirth(): Promise<void> {
-    if (this.#session !== undefined && this.#state.connected) await this.#giveBirth(this.#session);
+    // A command can come before the first birth is acknowledged.
+    if (this.#session !== undefined) await this.#giveBirth(this.#session);
   }
 
   /**
@@ -154,6 +157,7 @@ export class Link {
   async stop(drainMs = 5000, farewell?: () => Publication): Promise<void> {
     if (this.#stopping) return this.#running;
     this.#stopping = true;
+    if (this.#greeting !== undefined) await within(this.#greeting, drainMs);
     if (this.#state.connected) {
       await this.#drained(drainMs);
       if (farewell !== undefined) {
@@ -196,7 +200,7 @@ export class Link {
       const session = new Session(this.#sessionOptions(life?.will), {
         connected: (info) => {
           this.#life = life;
-          this.#greet(session, info).catch((error: Error) => session.end("drop", error));
+          this.#greeting = this.#greet(session, info).catch((error: Error) => session.end("drop", error));
         },
         message: this.#options.onMessage,
         closed: resolve,
@@ -210,6 +214,8 @@ export class Link {
   async #greet(session: Session, info: ConnectInfo): Promise<void> {
     if (this.#options.subscriptions.length > 0) await session.subscribe(this.#options.subscriptions);
     await this.#giveBirth(session);
+    // It may have ended meanwhile, which also ends the wait for the birth.
+    if (this.#session !== session) return;
     this.#server = info;
     this.#setState({ connected: true, protocol: this.#version === 5 ? "5.0" : "3.1.1" });
     this.#pump();
@@ -219,8 +225,12 @@ export class Link {
     const life = this.#life;
     if (life === undefined) return;
     await new Promise<void>((resolve, reject) => {
-      this.#onEnd = resolve;
-      session.publish(life.birth(), (error) => (error === undefined ? resolve() : reject(error)));
+      this.#onEnd.add(resolve);
+      session.publish(life.birth(), (error) => {
+        this.#onEnd.delete(resolve);
+        if (error === undefined) resolve();
+        else reject(error);
+      });
     });
   }
 
@@ -228,7 +238,9 @@ export class Link {
     this.#session = undefined;
     this.#server = undefined;
     this.#life = undefined;
-    this.#onEnd?.();
+    for (const end of this.#onEnd) end();
+    this.#onEnd.clear();
+    this.#greeting = undefined;
     this.#forgetSession = info.overlong;
     // QoS 0 is sent at most once; QoS 1 is sent again.
     const again: Waiting[] = [];
@@ -313,6 +325,15 @@ export class Link {
       maxInbound: this.#options.maxInbound ?? 32,
     };
   }
+}
+
+async function within(promise: Promise<void>, ms: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const timeout = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, ms);
+  });
+  await Promise.race([promise, timeout]);
+  clearTimeout(timer);
 }
 
 function closed(): GantryError {

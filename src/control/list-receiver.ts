@@ -261,18 +261,24 @@ export class ListReceiver {
     entry.state = "checking";
     try {
       const check = new ListCheck(entry.header);
-      for (let index = 0; index < chunks; index++) check.add(await this.#get(listId, index), index);
+      for (let index = 0; index < chunks && entry.state === "checking"; index++) {
+        check.add(await this.#get(listId, index), index);
+      }
+      // Somebody dropped it meanwhile, and waits for this to end.
+      if (entry.state !== "checking") throw unknown(listId);
       check.finish();
       await this.#store.putMeta(listId, record(entry, true));
+      if (entry.state !== "checking") throw unknown(listId);
       entry.state = "whole";
       entry.touchedMs = this.#clock.monotonicMs();
+      delete entry.checking;
     } catch (error) {
+      delete entry.checking;
+      if (entry.state !== "checking") throw error;
       entry.state = "open";
       // The list itself is wrong: it cannot become right. A store that failed may work the next time.
       if (isGantryError(error) && error.kind === "input") await this.#drop(entry);
       throw error;
-    } finally {
-      delete entry.checking;
     }
   }
 
@@ -298,8 +304,8 @@ export class ListReceiver {
   }
 
   async #dropNow(entry: Entry): Promise<void> {
-    // A put that ended after the drop would leave a chunk behind.
-    await Promise.allSettled(entry.pending.values());
+    // What ended after the drop would leave a chunk or a record behind.
+    await Promise.allSettled([...entry.pending.values(), entry.checking]);
     await this.#store.drop(entry.header.listId);
     this.#bytes -= entry.bytes;
     this.#lists.delete(entry.header.listId);

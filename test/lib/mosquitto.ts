@@ -100,11 +100,12 @@ async function makePki(dir: string): Promise<Pki> {
   return {
     ca: await readFile(path.join(dir, "ca.crt"), "utf8"),
     issue: async (commonName) => {
-      const own = path.join(dir, `issued-${serial}`);
+      const number = serial++;
+      const own = path.join(dir, `issued-${number}`);
       await mkdir(own);
       await writeFile(path.join(own, "ext"), "subjectAltName=DNS:localhost,IP:127.0.0.1\n");
       await openssl("req", ...newKey, "-keyout", `${own}/key`, "-out", `${own}/csr`, "-subj", `/CN=${commonName}`);
-      const signed = ["-CA", "ca.crt", "-CAkey", "ca.key", "-set_serial", String(serial++), "-days", "2"];
+      const signed = ["-CA", "ca.crt", "-CAkey", "ca.key", "-set_serial", String(number), "-days", "2"];
       await openssl("x509", "-req", "-in", `${own}/csr`, ...signed, "-extfile", `${own}/ext`, "-out", `${own}/crt`);
       const [cert, key] = await Promise.all([readFile(`${own}/crt`, "utf8"), readFile(`${own}/key`, "utf8")]);
       return { cert, key };
