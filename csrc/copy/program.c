@@ -1,0 +1,227 @@
+#include "program.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct gt_blob {
+  gt_blob *next;
+  uint64_t until; /* index of the gather segment after the last that refers to it */
+  uint64_t bytes;
+  uint8_t data[];
+};
+
+int gt_program_init(gt_program *program, const gt_copy_lu *lus, uint8_t lu_count, uint64_t stream_offset) {
+  program->lus = lus;
+  program->lu_count = lu_count;
+  program->bytes_max = (uint64_t)INT64_MAX - stream_offset;
+  for (int side = 0; side < 3; side++)
+    program->facts.tape_lu[side] = -1;
+  program->blobs_end = &program->blobs;
+  pthread_mutex_init(&program->lock, NULL);
+  program->gather.segs = malloc(GT_QUEUE_SEGS * sizeof(gt_seg));
+  program->scatter.segs = malloc(GT_QUEUE_SEGS * sizeof(gt_seg));
+  return program->gather.segs && program->scatter.segs ? 0 : -ENOMEM;
+}
+
+void gt_program_free(gt_program *program) {
+  while (program->blobs) {
+    gt_blob *blob = program->blobs;
+    program->blobs = blob->next;
+    free(blob);
+  }
+  free(program->gather.segs);
+  free(program->scatter.segs);
+  pthread_mutex_destroy(&program->lock);
+}
+
+static bool extent_fits(const gt_program *program, const gt_seg *seg) {
+  if (seg->lu >= program->lu_count || program->lus[seg->lu].type != 0) return false;
+  const gt_copy_lu *lu = &program->lus[seg->lu];
+  if (!seg->bytes || seg->skip >= lu->block_bytes || seg->bytes > INT64_MAX) return false;
+  uint64_t blocks = (seg->skip + seg->bytes + lu->block_bytes - 1) / lu->block_bytes;
+  return seg->addr <= lu->blocks && blocks <= lu->blocks - seg->addr;
+}
+
+/* SPACE(6) has 24 signed bits; a count that does not fit is sent as SPACE(16). */
+static bool positioning_fits(const gt_seg *seg) {
+  if (seg->bytes) return false;
+  if (seg->op == GT_OP_FILEMARK) return seg->addr <= 0xffffff && !seg->skip;
+  if (seg->op == GT_OP_SPACE) return seg->skip == 0 || seg->skip == 1 || seg->skip == 3;
+  return !seg->skip;
+}
+
+static bool inline_fits(const gt_seg *seg, size_t inline_len) {
+  return seg->addr <= inline_len && seg->bytes <= inline_len - seg->addr;
+}
+
+/* Is the segment right by itself? */
+static bool shape_fits(const gt_program *program, const gt_seg *seg, int side, size_t inline_len) {
+  bool gather = side == GT_SIDE_GATHER;
+  switch (seg->op) {
+  case GT_OP_INLINE: return gather && !seg->skip && inline_fits(seg, inline_len);
+  case GT_OP_ZEROS: return gather && !seg->skip && seg->bytes <= INT64_MAX;
+  case GT_OP_EXTENT: return extent_fits(program, seg);
+  case GT_OP_COMPARE: return !gather && extent_fits(program, seg);
+  case GT_OP_TAPE: return seg->bytes && !seg->skip && (seg->bytes <= INT64_MAX || seg->bytes == UINT64_MAX);
+  case GT_OP_DISCARD: return !gather && !seg->skip && (seg->bytes <= INT64_MAX || seg->bytes == UINT64_MAX);
+  case GT_OP_HOLD: return !gather && !seg->skip && seg->bytes && seg->bytes <= GT_HOLD_MAX;
+  case GT_OP_FILEMARK:
+  case GT_OP_FLUSH: return !gather && positioning_fits(seg);
+  case GT_OP_LOCATE:
+  case GT_OP_SPACE: return positioning_fits(seg);
+  default: return false;
+  }
+}
+
+static bool uses_lu(const gt_seg *seg) {
+  return seg->op != GT_OP_INLINE && seg->op != GT_OP_ZEROS && seg->op != GT_OP_DISCARD && seg->op != GT_OP_HOLD;
+}
+
+static bool on_tape(const gt_seg *seg) {
+  return seg->op == GT_OP_TAPE || seg->op == GT_OP_FILEMARK || seg->op == GT_OP_LOCATE || seg->op == GT_OP_SPACE;
+}
+
+/* Each unit serves one side only (the side's thread is its poller), and each side has one tape at most. */
+static bool lu_fits(const gt_program *program, gt_program_facts *facts, const gt_seg *seg, int side) {
+  if (!uses_lu(seg)) return true;
+  if (seg->lu >= program->lu_count) return false;
+  uint8_t type = program->lus[seg->lu].type;
+  if (on_tape(seg) && type != 1) return false;
+  if (facts->lu_side[seg->lu] != GT_SIDE_NONE && facts->lu_side[seg->lu] != side) return false;
+  facts->lu_side[seg->lu] = (uint8_t)side;
+  if (type != 1) return true;
+  if (facts->tape_lu[side] >= 0 && facts->tape_lu[side] != seg->lu) return false;
+  facts->tape_lu[side] = seg->lu;
+  return true;
+}
+
+/* Does it go with those before it? Updates the facts. */
+static bool joins(gt_program_facts *facts, const gt_seg *seg, int side, uint64_t bytes_max) {
+  if (seg->tag) {
+    if (facts->tag_side != GT_SIDE_NONE && facts->tag_side != side) return false;
+    facts->tag_side = (uint8_t)side;
+  }
+  if (seg->op >= GT_OP_FILEMARK) return true;
+  if (side == GT_SIDE_SCATTER && facts->open_ended) return false;
+  uint8_t medium = seg->op == GT_OP_TAPE ? GT_MEDIUM_TAPE : GT_MEDIUM_OTHER;
+  if (facts->medium[side] != GT_MEDIUM_NONE && facts->medium[side] != medium) return false;
+  facts->medium[side] = medium;
+  if (seg->bytes == UINT64_MAX) {
+    if (side == GT_SIDE_SCATTER)
+      facts->open_ended = true;
+    else
+      facts->gather_to_mark = true;
+    return true;
+  }
+  if (seg->bytes > bytes_max - facts->bytes[side]) return false;
+  facts->bytes[side] += seg->bytes;
+  return true;
+}
+
+/* Index of the first wrong segment, or `count`. */
+static size_t check(const gt_program *program, gt_program_facts *facts, const gt_seg *segs, size_t count, int side,
+                    size_t inline_len) {
+  for (size_t i = 0; i < count; i++) {
+    if (!shape_fits(program, &segs[i], side, inline_len) || !lu_fits(program, facts, &segs[i], side) ||
+        !joins(facts, &segs[i], side, program->bytes_max))
+      return i;
+  }
+  return count;
+}
+
+static bool has_room(const gt_queue *queue, size_t count) { return count <= GT_QUEUE_SEGS - gt_queue_count(queue); }
+
+/* How many of the segments lie before the end of the last INLINE one: 0, nobody needs the bytes. */
+static size_t inline_end(const gt_seg *gather, size_t gathers) {
+  while (gathers && gather[gathers - 1].op != GT_OP_INLINE)
+    gathers--;
+  return gathers;
+}
+
+static gt_blob *make_blob(const gt_queue *queue, size_t end, const uint8_t *bytes, size_t len) {
+  gt_blob *blob = malloc(sizeof *blob + len);
+  if (!blob) return NULL;
+  *blob = (gt_blob){.bytes = len, .until = atomic_load_explicit(&queue->held, memory_order_relaxed) + end};
+  memcpy(blob->data, bytes, len);
+  return blob;
+}
+
+static void push(gt_queue *queue, const gt_seg *segs, size_t count, const gt_blob *blob) {
+  uint64_t held = atomic_load_explicit(&queue->held, memory_order_relaxed);
+  for (size_t i = 0; i < count; i++) {
+    gt_seg *slot = &queue->segs[(held + i) % GT_QUEUE_SEGS];
+    *slot = segs[i];
+    if (slot->op == GT_OP_INLINE) slot->addr = blob ? (uint64_t)(uintptr_t)(blob->data + segs[i].addr) : 0;
+  }
+  atomic_store(&queue->held, held + count);
+}
+
+static bool keep_blob(gt_program *program, gt_blob *blob) {
+  pthread_mutex_lock(&program->lock);
+  bool room = blob->bytes <= GT_QUEUE_INLINE - program->inline_bytes;
+  if (room) {
+    program->inline_bytes += blob->bytes;
+    *program->blobs_end = blob;
+    program->blobs_end = &blob->next;
+  }
+  pthread_mutex_unlock(&program->lock);
+  return room;
+}
+
+int gt_program_append(gt_program *program, const gt_seg *gather, size_t gathers, const gt_seg *scatter, size_t scatters,
+                      const uint8_t *inline_bytes, size_t inline_len, size_t *bad) {
+  *bad = 0;
+  if (gathers > GT_QUEUE_SEGS || scatters > GT_QUEUE_SEGS || inline_len > GT_QUEUE_INLINE) return -EINVAL;
+  gt_program_facts facts = program->facts;
+  size_t wrong = check(program, &facts, gather, gathers, GT_SIDE_GATHER, inline_len);
+  if (wrong == gathers) wrong += check(program, &facts, scatter, scatters, GT_SIDE_SCATTER, 0);
+  *bad = wrong;
+  if (wrong < gathers + scatters) return -EINVAL;
+  if (!has_room(&program->gather, gathers) || !has_room(&program->scatter, scatters)) return -ENOSPC;
+  gt_blob *blob = NULL;
+  size_t end = inline_len ? inline_end(gather, gathers) : 0;
+  if (end) {
+    blob = make_blob(&program->gather, end, inline_bytes, inline_len);
+    if (!blob) return -ENOMEM;
+    if (!keep_blob(program, blob)) {
+      free(blob);
+      return -ENOSPC;
+    }
+  }
+  program->facts = facts;
+  atomic_store(&program->tag_side, facts.tag_side);
+  atomic_store(&program->gather_to_mark, facts.gather_to_mark);
+  push(&program->scatter, scatter, scatters, NULL);
+  push(&program->gather, gather, gathers, blob);
+  return 0;
+}
+
+uint64_t gt_queue_count(const gt_queue *queue) {
+  /* Read in this order the difference is never too small for the appender, and never too large for the taker. */
+  uint64_t taken = atomic_load(&queue->taken);
+  return atomic_load(&queue->held) - taken;
+}
+
+const gt_seg *gt_queue_peek(const gt_queue *queue, uint64_t ahead) {
+  uint64_t at = atomic_load_explicit(&queue->taken, memory_order_relaxed) + ahead;
+  return at < atomic_load_explicit(&queue->held, memory_order_acquire) ? &queue->segs[at % GT_QUEUE_SEGS] : NULL;
+}
+
+void gt_queue_drop(gt_queue *queue) {
+  uint64_t taken = atomic_load_explicit(&queue->taken, memory_order_relaxed);
+  atomic_store_explicit(&queue->taken, taken + 1, memory_order_release);
+}
+
+void gt_program_free_inline(gt_program *program) {
+  uint64_t taken = atomic_load_explicit(&program->gather.taken, memory_order_relaxed);
+  pthread_mutex_lock(&program->lock);
+  while (program->blobs && program->blobs->until <= taken) {
+    gt_blob *gone = program->blobs;
+    program->blobs = gone->next;
+    program->inline_bytes -= gone->bytes;
+    free(gone);
+  }
+  if (!program->blobs) program->blobs_end = &program->blobs;
+  pthread_mutex_unlock(&program->lock);
+}

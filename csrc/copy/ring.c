@@ -1,0 +1,47 @@
+#include "ring.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "arena.h"
+
+static int map_at(void *where, uint64_t bytes, int fd, uint64_t offset) {
+  void *at = mmap(where, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_POPULATE, fd, (off_t)offset);
+  return at == MAP_FAILED ? -errno : 0;
+}
+
+int gt_ring_map(gt_ring *ring, gt_arena *arena, uint64_t slice_bytes, uint64_t aside_bytes) {
+  uint64_t size = slice_bytes - aside_bytes, offset;
+  memset(ring, 0, sizeof *ring);
+  if (!size || size > SIZE_MAX / 4 || aside_bytes > SIZE_MAX / 4) return -EINVAL;
+  int result = gt_arena_lend(arena, slice_bytes, &offset);
+  if (result) return result;
+  /* One reservation of address space holds both images and the slots, so that nothing else can come between. */
+  uint64_t span = 2 * size + aside_bytes;
+  uint8_t *base = mmap(NULL, span, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (base == MAP_FAILED) {
+    result = -errno;
+    gt_arena_give_back(arena, offset);
+    return result;
+  }
+  int fd = gt_arena_fd(arena);
+  result = map_at(base, size, fd, offset);
+  if (!result) result = map_at(base + size, size, fd, offset);
+  if (!result && aside_bytes) result = map_at(base + 2 * size, aside_bytes, fd, offset + size);
+  *ring = (gt_ring){.base = base,
+                    .size = size,
+                    .aside = base + 2 * size,
+                    .aside_bytes = aside_bytes,
+                    .arena = arena,
+                    .offset = offset};
+  if (result) gt_ring_unmap(ring);
+  return result;
+}
+
+void gt_ring_unmap(gt_ring *ring) {
+  if (!ring->base) return;
+  munmap(ring->base, 2 * ring->size + ring->aside_bytes);
+  gt_arena_give_back(ring->arena, ring->offset);
+  memset(ring, 0, sizeof *ring);
+}

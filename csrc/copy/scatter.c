@@ -1,0 +1,355 @@
+/* The scattering thread: uses the stream up in order, digests it on the way, makes checkpoints, and ends the
+ * run. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "disk.h"
+#include "scatter.h"
+#include "tape.h"
+
+void gt_scatter_fail(gt_copy *copy, const gt_cmd *cmd) {
+  gt_scatter *s = &copy->scatter;
+  if (!s->failed) gt_end_failed(&s->ending, false, cmd);
+  s->failed = true;
+}
+
+static void fail_program(gt_copy *copy, gt_result result) {
+  gt_scatter *s = &copy->scatter;
+  gt_end_with_error(&s->ending, result, result == GT_RESULT_TAPE_ENDED, result == GT_RESULT_INTERNAL ? -EINVAL : 0);
+  s->failed = true;
+}
+
+static void switch_member(gt_copy *copy, uint32_t tag) {
+  gt_scatter *s = &copy->scatter;
+  if (tag == s->digest.tag) return;
+  if (s->digest.tag) {
+    gt_event event = {.type = GT_EV_DIGEST, .stream_offset = copy->options.stream_offset + s->position};
+    gt_digest_close(&s->digest, &event);
+    gt_events_post(&copy->events, &event);
+  }
+  gt_digest_open(&s->digest, tag);
+}
+
+/* Members that start at the position. Returns where the next one does, UINT64_MAX: not known yet. */
+static uint64_t next_member(gt_copy *copy) {
+  const gt_mark *mark;
+  while ((mark = gt_marks_peek(&copy->tags, 0)) && mark->position <= copy->scatter.position) {
+    switch_member(copy, mark->value);
+    gt_marks_drop(&copy->tags);
+    if (atomic_load(&copy->tags_wanted) && atomic_exchange(&copy->tags_wanted, false))
+      gt_park_signal(&copy->gather.park);
+  }
+  return mark ? mark->position : UINT64_MAX;
+}
+
+void gt_scatter_digest(gt_copy *copy, uint64_t bytes) {
+  gt_scatter *s = &copy->scatter;
+  uint64_t end = s->position + bytes;
+  if (!bytes) next_member(copy);
+  /* Members that start right at the end are left for the next call: at a block's edge the open member is the one
+   * that the last byte before it belongs to. */
+  while (s->position < end) {
+    uint64_t member = next_member(copy), until = member < end ? member : end;
+    gt_digest_update(&s->digest, gt_ring_at(&copy->ring, s->position), until - s->position);
+    s->position = until;
+  }
+}
+
+void gt_scatter_open(gt_copy *copy, const gt_seg *seg) {
+  gt_scatter *s = &copy->scatter;
+  s->seg_open = true;
+  s->seg_left = seg->bytes;
+  if (atomic_load_explicit(&copy->program.tag_side, memory_order_relaxed) == GT_SIDE_SCATTER)
+    switch_member(copy, seg->tag);
+}
+
+void gt_scatter_drop(gt_copy *copy) {
+  copy->scatter.seg_open = false;
+  gt_queue_drop(&copy->program.scatter);
+}
+
+void gt_scatter_consumed(gt_copy *copy) {
+  gt_scatter *s = &copy->scatter;
+  uint64_t before = atomic_load_explicit(&copy->consumed, memory_order_relaxed);
+  uint64_t position = gt_pieces_advance(&s->pieces, before);
+  if (position == before) return;
+  atomic_store_explicit(&copy->stream_offset, copy->options.stream_offset + position, memory_order_relaxed);
+  gt_publish_consumed(copy, position);
+}
+
+/* DISCARD and HOLD: done as soon as the bytes are there. */
+static enum gt_step take_in_memory(gt_copy *copy, const gt_seg *seg, uint64_t there, uint64_t *need) {
+  gt_scatter *s = &copy->scatter;
+  uint64_t bytes = there < s->seg_left ? there : s->seg_left;
+  if (gt_pieces_full(&s->pieces)) return GT_WAIT_COMMAND;
+  if (!bytes && s->seg_left) {
+    *need = s->position + 1;
+    gt_scatter_digest(copy, 0);
+    return GT_WAIT_SPACE;
+  }
+  if (seg->op == GT_OP_HOLD) {
+    if (!s->held) s->held = malloc(seg->bytes);
+    if (!s->held) {
+      gt_end_with_error(&s->ending, GT_RESULT_INTERNAL, false, -ENOMEM);
+      s->failed = true;
+      return GT_GO;
+    }
+    memcpy(s->held + (seg->bytes - s->seg_left), gt_ring_at(&copy->ring, s->position), bytes);
+  }
+  gt_scatter_digest(copy, bytes);
+  if (s->seg_left != UINT64_MAX) s->seg_left -= bytes;
+  gt_pieces_add(&s->pieces, s->position, true);
+  gt_count(&s->lane.stats.bytes, bytes);
+  gt_scatter_consumed(copy);
+  if (s->seg_left) return GT_GO;
+  if (seg->op == GT_OP_HOLD) {
+    gt_event event = {.type = GT_EV_HELD,
+                      .cookie = seg->addr,
+                      .data = s->held,
+                      .data_len = (uint32_t)seg->bytes,
+                      .bytes = seg->bytes,
+                      .stream_offset = copy->options.stream_offset + s->position};
+    s->held = NULL;
+    gt_events_post(&copy->events, &event);
+  }
+  gt_scatter_drop(copy);
+  return GT_GO;
+}
+
+static bool flush_disk(gt_copy *copy, uint8_t lu) {
+  gt_scatter *s = &copy->scatter;
+  gt_cmd *cmd = gt_lane_single(&s->lane, lu, GT_ROLE_DISK_WRITE, copy->options.command_timeout_ms);
+  /* SBC-3 5.28, the whole medium, IMMED 0. A disk without the command has no cache to lose. */
+  cmd->io.cdb[0] = GT_SYNCHRONIZE_CACHE_16;
+  cmd->io.cdb_len = 16;
+  gt_verdict verdict = gt_lane_run(cmd);
+  if (verdict == GT_UNSUPPORTED) {
+    cmd = gt_lane_single(&s->lane, lu, GT_ROLE_DISK_WRITE, copy->options.command_timeout_ms);
+    cmd->io.cdb[0] = GT_SYNCHRONIZE_CACHE_10;
+    cmd->io.cdb_len = 10;
+    verdict = gt_lane_run(cmd);
+  }
+  if (verdict == GT_FINE || verdict == GT_UNSUPPORTED) return true;
+  gt_scatter_fail(copy, cmd);
+  return false;
+}
+
+bool gt_scatter_flush(gt_copy *copy, uint8_t lu) {
+  gt_scatter *s = &copy->scatter;
+  if (!s->dirty[lu]) return true;
+  s->dirty[lu] = false;
+  if (copy->lus[lu].type != 1) return flush_disk(copy, lu);
+  gt_verdict verdict = gt_tape_filemarks(&s->lane, lu, 0);
+  if (verdict != GT_FINE && verdict != GT_EARLY_WARNING) {
+    gt_scatter_fail(copy, &s->lane.single);
+    return false;
+  }
+  return gt_scatter_position_agrees(copy, lu);
+}
+
+bool gt_scatter_checkpoint(gt_copy *copy) {
+  gt_scatter *s = &copy->scatter;
+  for (unsigned lu = 0; lu < copy->options.lu_count; lu++) {
+    if (!gt_scatter_flush(copy, (uint8_t)lu)) return false;
+  }
+  gt_scatter_tell_crcs(copy);
+  if (s->failed) return false;
+  if (!s->taping) {
+    s->written = s->position;
+    gt_digest_save(&s->digest, &s->written_digest);
+  }
+  gt_event event = {.type = GT_EV_CHECKPOINT, .digest = s->written_digest, .object = s->object};
+  event.stream_offset = copy->options.stream_offset + s->written;
+  event.cookie = event.stream_offset;
+  uint64_t start;
+  if (!s->taping && gt_trail_find(&copy->trail, s->written, &event.object, &start))
+    event.cookie = copy->options.stream_offset + start;
+  s->checkpoint = event;
+  s->checkpoint_position = s->written;
+  s->checkpoint_ns = gt_clock_ns();
+  gt_events_post(&copy->events, &event);
+  return true;
+}
+
+static uint64_t progress(const gt_scatter *s) { return s->taping ? s->written : s->position; }
+
+static bool checkpoint_due(gt_copy *copy, uint64_t *until) {
+  const gt_scatter *s = &copy->scatter;
+  uint64_t since = progress(s) - s->checkpoint_position;
+  if (!since) return false;
+  if (copy->options.checkpoint_bytes && since >= copy->options.checkpoint_bytes) return true;
+  if (!copy->options.checkpoint_ms) return false;
+  *until = s->checkpoint_ns + copy->options.checkpoint_ms * 1000000ull;
+  return gt_clock_ns() >= *until;
+}
+
+/* FILEMARK, FLUSH, LOCATE, SPACE: everything before them has ended. */
+static enum gt_step run_barrier(gt_copy *copy, const gt_seg *seg, uint64_t *need) {
+  gt_scatter *s = &copy->scatter;
+  if (s->taping && s->position > s->block_start) {
+    if (s->next.valid) return GT_WAIT_COMMAND;
+    gt_scatter_tape_cut(copy);
+    return gt_scatter_tape_write(copy, need);
+  }
+  if (s->lane.in_use) return GT_WAIT_COMMAND;
+  if (seg->op == GT_OP_FLUSH) {
+    gt_scatter_flush(copy, seg->lu);
+  } else {
+    gt_scatter_tell_crcs(copy); /* object numbers jump here */
+    gt_scatter_move(copy, seg);
+  }
+  gt_scatter_drop(copy);
+  return GT_GO;
+}
+
+/* No more comes from gather than is there. What does that mean for a segment that wants more? */
+static enum gt_step run_short(gt_copy *copy, const gt_seg *seg) {
+  if (copy->gather.ending.result != GT_RESULT_OK) return GT_END;
+  if (seg->bytes == UINT64_MAX) {
+    gt_scatter_drop(copy);
+    return GT_GO;
+  }
+  fail_program(copy, atomic_load(&copy->program.gather_to_mark) ? GT_RESULT_TAPE_ENDED : GT_RESULT_INTERNAL);
+  return GT_GO;
+}
+
+static enum gt_step run_data(gt_copy *copy, const gt_seg *seg, bool gather_ended, uint64_t *need) {
+  gt_scatter *s = &copy->scatter;
+  uint64_t there = atomic_load(&copy->produced) - s->position;
+  enum gt_step why;
+  if (!s->seg_open) gt_scatter_open(copy, seg);
+  /* A destination that is no tape takes what is left of a stream that ended early: it can go on inside a block. */
+  s->draining = gather_ended;
+  switch (seg->op) {
+  case GT_OP_TAPE:
+    if (!s->taping && !gt_scatter_tape_begin(copy, seg->lu)) return GT_GO;
+    why = gt_scatter_tape(copy, there, need);
+    break;
+  case GT_OP_EXTENT: why = gt_scatter_extent(copy, seg, there, need); break;
+  case GT_OP_COMPARE: why = gt_scatter_compare(copy, seg, there, need); break;
+  default: why = take_in_memory(copy, seg, there, need); break;
+  }
+  return why == GT_WAIT_SPACE && gather_ended ? run_short(copy, seg) : why;
+}
+
+/* All segments are used up, and no more will come. */
+static enum gt_step run_out(gt_copy *copy, bool gather_ended, uint64_t *need) {
+  gt_scatter *s = &copy->scatter;
+  if (s->taping && s->position > s->block_start) {
+    gt_scatter_tape_cut(copy);
+    return gt_scatter_tape_write(copy, need);
+  }
+  gt_scatter_digest(copy, 0);
+  if (gather_ended && copy->gather.ending.result != GT_RESULT_OK) return GT_END;
+  if (atomic_load(&copy->produced) != s->position) {
+    fail_program(copy, GT_RESULT_INTERNAL); /* gather makes more than scatter takes */
+    return GT_GO;
+  }
+  if (s->lane.in_use || !gather_ended) return GT_WAIT_COMMAND;
+  switch_member(copy, 0);
+  return GT_END;
+}
+
+static enum gt_step step(gt_copy *copy, uint64_t *need, uint64_t *until) {
+  gt_scatter *s = &copy->scatter;
+  bool finished = atomic_load(&copy->finished), gather_ended = atomic_load(&copy->gather_state) == GT_ENDED;
+  if (atomic_load(&copy->paused)) return GT_WAIT_TIME;
+  if (checkpoint_due(copy, until)) {
+    if (s->lane.in_use) return GT_WAIT_COMMAND;
+    gt_scatter_checkpoint(copy);
+    return GT_GO;
+  }
+  if (s->next.valid && !s->write) return gt_scatter_tape_write(copy, need);
+  const gt_seg *seg = gt_queue_peek(&copy->program.scatter, 0);
+  if (seg) return seg->op >= GT_OP_FILEMARK ? run_barrier(copy, seg, need) : run_data(copy, seg, gather_ended, need);
+  if (finished && !s->next.valid) return run_out(copy, gather_ended, need);
+  gt_scatter_digest(copy, 0);
+  return s->next.valid ? GT_WAIT_COMMAND : GT_WAIT_SEGS;
+}
+
+static void wait_for(gt_copy *copy, enum gt_step why, uint32_t seen, uint64_t need, uint64_t until) {
+  gt_scatter *s = &copy->scatter;
+  gt_park_want(&s->park, why == GT_WAIT_SPACE ? need : UINT64_MAX);
+  uint64_t start = gt_clock_ns();
+  bool idle = !s->lane.in_use;
+  gt_lane_wait(&s->lane, seen, until);
+  if (idle) gt_count(&s->lane.stats.wait_ns, gt_clock_ns() - start);
+}
+
+static void settle_commands(gt_copy *copy) {
+  gt_scatter *s = &copy->scatter;
+  for (;;) {
+    uint32_t seen = gt_park_look(&s->park);
+    if (!s->lane.in_use) return;
+    gt_lane_wait(&s->lane, seen, UINT64_MAX);
+  }
+}
+
+static void stop_gather(gt_copy *copy) {
+  atomic_store(&copy->stop, true);
+  gt_park_signal(&copy->gather.park);
+  for (;;) {
+    uint32_t seen = gt_park_look(&copy->scatter.park);
+    if (atomic_load(&copy->gather_state) == GT_ENDED) return;
+    gt_park_sleep(&copy->scatter.park, seen, NULL, UINT64_MAX);
+  }
+}
+
+static void choose_ending(gt_copy *copy, bool gather_ended, gt_ending *ending) {
+  gt_scatter *s = &copy->scatter;
+  if (atomic_load(&copy->cancelled) && !s->ended)
+    ending->result = GT_RESULT_CANCELLED;
+  else if (s->failed)
+    *ending = s->ending;
+  else if (s->volume_full)
+    ending->result = GT_RESULT_VOLUME_FULL;
+  else if (gather_ended)
+    *ending = copy->gather.ending;
+}
+
+static void post_done(gt_copy *copy, const gt_ending *ending) {
+  gt_event event = copy->scatter.checkpoint;
+  event.type = GT_EV_DONE;
+  event.result = ending->result;
+  event.gather_side = ending->gather_side;
+  event.error = ending->error;
+  event.lu = ending->lu;
+  event.status = ending->status;
+  event.outcome = ending->outcome;
+  event.sense_len = ending->sense_len;
+  event.cdb_len = ending->cdb_len;
+  event.lba = ending->object;
+  memcpy(event.sense, ending->sense, sizeof event.sense);
+  memcpy(event.cdb, ending->cdb, sizeof event.cdb);
+  gt_events_post(&copy->events, &event);
+}
+
+static void end(gt_copy *copy) {
+  gt_scatter *s = &copy->scatter;
+  settle_commands(copy);
+  gt_ending ending = {0};
+  bool gather_ended = atomic_load(&copy->gather_state) == GT_ENDED;
+  s->lane.abort_grace_ms = GT_FLUSH_GRACE_MS;
+  /* What is on the destination is worth a checkpoint, whoever failed, as long as it was not the destination. */
+  if (!s->failed) gt_scatter_checkpoint(copy);
+  choose_ending(copy, gather_ended, &ending);
+  stop_gather(copy);
+  post_done(copy, &ending);
+}
+
+void *gt_scatter_main(void *arg) {
+  gt_copy *copy = arg;
+  gt_scatter *s = &copy->scatter;
+  while (!s->failed && !s->volume_full && !atomic_load(&copy->cancelled)) {
+    uint32_t seen = gt_park_look(&s->park);
+    uint64_t need = UINT64_MAX, until = UINT64_MAX;
+    enum gt_step why = step(copy, &need, &until);
+    gt_ask_for_more(copy, why == GT_WAIT_SEGS && atomic_load(&copy->produced) > s->position);
+    s->ended = why == GT_END;
+    if (s->ended) break;
+    if (why != GT_GO) wait_for(copy, why, seen, need, until);
+  }
+  end(copy);
+  return NULL;
+}
