@@ -1,0 +1,33 @@
+// A report as a person reads it.
+
+import type { JobReport } from "../../src/job.js";
+import { size } from "../../src/shell/render.js";
+
+export function reportText(report: JobReport): string {
+  const seconds = report.startedMs === undefined ? 0 : (report.endedMs - report.startedMs) / 1000;
+  const lines: [string, string][] = [
+    ["job", `${report.jobId} (${report.type})`],
+    ["ended", `${report.state}, ${new Date(report.endedMs).toISOString()}, after ${seconds.toFixed(1)} s`],
+    [
+      "moved",
+      `${size(Number(report.bytesDone))} at ${size(Number(report.bytesPerS))}/s, ${report.membersDone} of ${report.membersTotal} members`,
+    ],
+    [
+      "waits",
+      `tape waited ${report.tapeWaits} times (${report.tapeWaitMs} ms); source held back ${report.sourceWaitMs} ms`,
+    ],
+  ];
+  for (const volume of report.volumes) {
+    lines.push([
+      "cartridge",
+      `${volume.cartridge === "" ? "(in the drive)" : volume.cartridge}: objects ${volume.firstObject} to ${volume.endObject}`,
+    ]);
+  }
+  if (report.retries > 0n || report.resumes > 0)
+    lines.push(["repeated", `${report.retries} commands, ${report.resumes} resumes`]);
+  for (const lost of report.lost)
+    lines.push(["lost", `${lost.device} LBA ${lost.lba}, ${lost.blocks} blocks: ${lost.sense}`]);
+  for (const { member, reason } of report.miscompares.slice(0, 20)) lines.push(["differs", `${member}: ${reason}`]);
+  if (report.failure !== undefined) lines.push(["failure", `${report.failure.message} (${report.failure.code})`]);
+  return lines.map(([name, text]) => `${name.padEnd(10)} ${text}`).join("\n");
+}
