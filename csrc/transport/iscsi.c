@@ -26,161 +26,12 @@
 
 #include "iscsi_session.h"
 
-static void release(gt_iscsi_slot *slot) {
-  free(slot->task.datain.data); /* sense, or data that nobody asked for; malloc'ed by the library */
-  slot->task.datain.data = NULL;
-  slot->io = NULL;
-  slot->deadline_ns = UINT64_MAX;
-  if (slot->tmf_out) {
-    slot->state = GT_SLOT_ZOMBIE;
-    return;
-  }
-  slot->state = GT_SLOT_FREE;
-  slot->next_free = slot->session->free_slots;
-  slot->session->free_slots = slot;
-}
-
-static void end(gt_iscsi_slot *slot) {
-  gt_iscsi *session = slot->session;
-  if (slot->state == GT_SLOT_ABORTED || slot->state == GT_SLOT_LINGERING) session->settling--;
-  session->busy--;
-  gt_io_list_push(&session->finished, slot->io);
-  release(slot);
-}
-
-static void end_as(gt_iscsi_slot *slot, uint8_t outcome) {
-  slot->io->outcome = outcome;
-  end(slot);
-}
-
-static void set_deadline(gt_iscsi_slot *slot, uint64_t at_ns) {
-  slot->deadline_ns = at_ns;
-  if (at_ns < slot->session->next_deadline_ns) slot->session->next_deadline_ns = at_ns;
-}
-
-static void set_grace(gt_iscsi_slot *slot) { set_deadline(slot, gt_now_ns() + (uint64_t)GT_ISCSI_GRACE_MS * 1000000u); }
-
-static bool output_drained(const gt_iscsi *session) {
-  return iscsi_out_queue_length(session->context) == 0 && !(iscsi_which_events(session->context) & POLLOUT);
-}
-
-/* RFC 7143 11.4.7.2: the sense data segment starts with its length, two bytes. */
-static void take_sense(gt_io *io, const struct scsi_data *segment) {
-  if (!segment->data || segment->size < 2) return;
-  size_t there = (size_t)segment->size - 2;
-  size_t length = (size_t)segment->data[0] << 8 | segment->data[1];
-  if (length > there) length = there;
-  if (length > GT_SENSE_MAX) length = GT_SENSE_MAX;
-  memcpy(io->sense, segment->data + 2, length);
-  io->sense_len = (uint8_t)length;
-}
-
-/* RFC 7143 11.4.5 */
-static int32_t residual(const struct scsi_task *task) {
-  if (task->residual_status == SCSI_RESIDUAL_NO_RESIDUAL) return 0;
-  int32_t size = task->residual > INT32_MAX ? INT32_MAX : (int32_t)task->residual;
-  return task->residual_status == SCSI_RESIDUAL_UNDERFLOW ? size : -size;
-}
-
-static void take_answer(gt_iscsi_slot *slot, int status) {
-  gt_io *io = slot->io;
-  io->outcome = GT_DELIVERED;
-  io->status = (uint8_t)status;
-  io->resid = residual(&slot->task);
-  if (status == SCSI_STATUS_CHECK_CONDITION) take_sense(io, &slot->task.datain);
-  bool early = io->dir == GT_DIR_OUT && (status != SCSI_STATUS_GOOD || io->resid != 0);
-  if (!early || output_drained(slot->session)) {
-    end(slot);
-    return;
-  }
-  if (slot->state != GT_SLOT_ABORTED) slot->session->settling++;
-  slot->state = GT_SLOT_LINGERING;
-  set_grace(slot);
-}
-
-static void on_answer(struct iscsi_context *context, int status, void *data, void *private_data) {
-  (void)context, (void)data;
-  gt_iscsi_slot *slot = private_data;
-  if (slot->session->dying || !slot->io || slot->state == GT_SLOT_LINGERING) return;
-  switch (status) {
-  case SCSI_STATUS_GOOD:
-  case SCSI_STATUS_CHECK_CONDITION:
-  case SCSI_STATUS_CONDITION_MET:
-  case SCSI_STATUS_BUSY:
-  case SCSI_STATUS_RESERVATION_CONFLICT:
-  case SCSI_STATUS_TASK_SET_FULL:
-  case SCSI_STATUS_ACA_ACTIVE:
-  case SCSI_STATUS_TASK_ABORTED: take_answer(slot, status); return;
-  case SCSI_STATUS_CANCELLED:
-    if (slot->state == GT_SLOT_ABORTED) {
-      end_as(slot, slot->ends_as);
-      return;
-    }
-    break;
-  default: /* rejected, not understood, or half sent for want of memory */ break;
-  }
-  slot->io->host_status = (uint16_t)status;
-  slot->session->lost = true;
-}
-
-/* Ends the session and everything in it. Never inside a callback of the library. */
-static void lose(gt_iscsi *session, uint8_t outcome) {
-  session->dying = true;
-  if (session->context) iscsi_destroy_context(session->context);
-  session->context = NULL;
-  for (gt_iscsi_slot *slot = session->slots; slot < session->slots + GT_ISCSI_SLOTS; slot++) {
-    slot->tmf_out = false;
-    if (!slot->io) continue;
-    bool aborting = slot->state == GT_SLOT_ABORTING || slot->state == GT_SLOT_ABORTED;
-    if (slot->state == GT_SLOT_LINGERING)
-      end(slot); /* it has its answer */
-    else
-      end_as(slot, aborting && outcome == GT_TRANSPORT ? slot->ends_as : outcome);
-  }
-  for (gt_io *io; (io = gt_io_list_pop(&session->waiting));) {
-    io->outcome = outcome;
-    session->busy--;
-    gt_io_list_push(&session->finished, io);
-  }
-}
-
-/* libiscsi takes the first two bytes of the LUN field; SAM-5 4.7.7.1 peripheral and 4.7.7.2 flat addressing. */
-static int encode_lun(uint32_t lun, uint32_t *out) {
-  if (lun > 0x3fff) return -EINVAL;
-  *out = lun < 256 ? lun : 0x4000 | lun;
-  return 0;
-}
-
-static int start(gt_iscsi *session, gt_io *io, uint64_t deadline_ns) {
-  gt_iscsi_slot *slot = session->free_slots;
-  struct scsi_task *task = &slot->task;
-  memset(task, 0, sizeof *task);
-  memcpy(task->cdb, io->cdb, io->cdb_len);
-  task->cdb_size = io->cdb_len;
-  task->expxferlen = io->dir == GT_DIR_NONE ? 0 : (int)io->data_len;
-  slot->iov = (struct scsi_iovec){.iov_base = io->data, .iov_len = (size_t)task->expxferlen};
-  if (task->expxferlen && io->dir == GT_DIR_IN) {
-    task->xfer_dir = SCSI_XFER_READ;
-    scsi_task_set_iov_in(task, &slot->iov, 1);
-  } else if (task->expxferlen) {
-    task->xfer_dir = SCSI_XFER_WRITE;
-    scsi_task_set_iov_out(task, &slot->iov, 1);
-  }
-  if (iscsi_scsi_command_async(session->context, (int)session->lun, task, on_answer, NULL, slot)) return -EIO;
-  session->free_slots = slot->next_free;
-  slot->io = io;
-  slot->state = GT_SLOT_SENT;
-  io->priv[0] = (uint64_t)(uintptr_t)slot;
-  set_deadline(slot, deadline_ns);
-  return 0;
-}
-
 static bool can_start(const gt_iscsi *session) { return session->free_slots && !session->settling && !session->lost; }
 
 static void start_waiting(gt_iscsi *session) {
   while (session->waiting.first && can_start(session)) {
     gt_io *io = gt_io_list_pop(&session->waiting);
-    if (start(session, io, io->priv[1]) == 0) continue;
+    if (gt_iscsi_start(session, io, io->priv[1]) == 0) continue;
     session->busy--;
     gt_io_list_push(&session->finished, io); /* outcome is still GT_TRANSPORT */
   }
@@ -201,42 +52,11 @@ static int iscsi_submit(gt_lu *lu, gt_io *io) {
     if (deadline_ns < session->next_deadline_ns) session->next_deadline_ns = deadline_ns;
     gt_io_list_push(&session->waiting, io);
   } else {
-    int result = start(session, io, deadline_ns);
+    int result = gt_iscsi_start(session, io, deadline_ns);
     if (result) return result;
   }
   session->busy++;
   return 0;
-}
-
-/* RFC 7143 11.6.1: 0 function complete, 1 task does not exist (its answer came before, or never will). */
-static void on_tmf(struct iscsi_context *context, int status, void *data, void *private_data) {
-  (void)context;
-  gt_iscsi_slot *slot = private_data;
-  if (slot->session->dying) return;
-  slot->tmf_out = false;
-  if (slot->state == GT_SLOT_ZOMBIE) {
-    release(slot);
-    return;
-  }
-  if (slot->state != GT_SLOT_ABORTING) return;
-  if (status != SCSI_STATUS_GOOD || !data || *(uint32_t *)data > ISCSI_TMR_TASK_DOES_NOT_EXIST) {
-    slot->session->lost = true;
-    return;
-  }
-  slot->state = GT_SLOT_ABORTED;
-  slot->session->settling++;
-}
-
-static void begin_abort(gt_iscsi_slot *slot, uint8_t ends_as) {
-  gt_iscsi *session = slot->session;
-  slot->state = GT_SLOT_ABORTING;
-  slot->ends_as = ends_as;
-  set_grace(slot);
-  if (iscsi_task_mgmt_async(session->context, (int)session->lun, ISCSI_TM_ABORT_TASK, slot->task.itt, slot->task.cmdsn,
-                            on_tmf, slot))
-    session->lost = true;
-  else
-    slot->tmf_out = true;
 }
 
 static int iscsi_abort(gt_lu *lu, gt_io *io) {
@@ -249,7 +69,7 @@ static int iscsi_abort(gt_lu *lu, gt_io *io) {
   }
   for (gt_iscsi_slot *slot = session->slots; slot < session->slots + GT_ISCSI_SLOTS; slot++) {
     if (slot->io != io) continue;
-    if (slot->state == GT_SLOT_SENT && !session->lost) begin_abort(slot, GT_ABORTED);
+    if (slot->state == GT_SLOT_SENT && !session->lost) gt_iscsi_begin_abort(slot, GT_ABORTED);
     return 0;
   }
   return -ENOENT;
@@ -275,7 +95,7 @@ static void check_deadlines(gt_iscsi *session, uint64_t now) {
   for (gt_iscsi_slot *slot = session->slots; slot < session->slots + GT_ISCSI_SLOTS; slot++) {
     if (slot->deadline_ns <= now) {
       if (slot->state == GT_SLOT_SENT)
-        begin_abort(slot, GT_TIMED_OUT);
+        gt_iscsi_begin_abort(slot, GT_TIMED_OUT);
       else
         session->lost = true; /* the target does not even answer ABORT TASK */
     } else if (slot->deadline_ns < session->next_deadline_ns)
@@ -297,17 +117,6 @@ static void keep_alive(gt_iscsi *session, uint64_t now) {
   iscsi_nop_out_async(session->context, on_nop, NULL, 0, NULL);
 }
 
-/* Gives back what only waited for its data to leave. */
-static void settle(gt_iscsi *session) {
-  if (!session->settling || !output_drained(session)) return;
-  for (gt_iscsi_slot *slot = session->slots; slot < session->slots + GT_ISCSI_SLOTS; slot++) {
-    if (slot->state == GT_SLOT_LINGERING)
-      end(slot);
-    else if (slot->state == GT_SLOT_ABORTED && iscsi_scsi_cancel_task(session->context, &slot->task))
-      session->lost = true; /* the library does not know it: do not guess */
-  }
-}
-
 static void service(gt_iscsi *session, int revents) {
   if (!session->context) return;
   if (revents & POLLIN) session->heard_ns = gt_now_ns();
@@ -322,10 +131,10 @@ static void advance(gt_iscsi *session) {
   uint64_t now = gt_now_ns();
   check_deadlines(session, now);
   keep_alive(session, now);
-  if (!session->lost) settle(session);
+  if (!session->lost) gt_iscsi_settle(session);
   start_waiting(session);
   if (!session->lost && (iscsi_which_events(session->context) & POLLOUT)) service(session, POLLOUT);
-  if (session->lost) lose(session, GT_TRANSPORT);
+  if (session->lost) gt_iscsi_lose(session, GT_TRANSPORT);
 }
 
 static uint64_t next_event_ns(const gt_iscsi *session) {
@@ -386,7 +195,7 @@ static void iscsi_close(gt_lu *lu) {
     gt_iscsi_logout(session->context);
     session->context = NULL;
   }
-  lose(session, GT_ABORTED);
+  gt_iscsi_lose(session, GT_ABORTED);
   while (session->finished.first)
     run_done(session); /* a submit from here is refused: there is no context */
   close(session->wake_fd);
@@ -401,6 +210,13 @@ static const gt_lu_ops iscsi_ops = {
     .abort = iscsi_abort,
     .close = iscsi_close,
 };
+
+/* libiscsi takes the first two bytes of the LUN field; SAM-5 4.7.7.1 peripheral and 4.7.7.2 flat addressing. */
+static int encode_lun(uint32_t lun, uint32_t *out) {
+  if (lun > 0x3fff) return -EINVAL;
+  *out = lun < 256 ? lun : 0x4000 | lun;
+  return 0;
+}
 
 /* libiscsi writes with writev(2), which raises SIGPIPE on a connection that the peer has closed; the default
  * action would end the process. */
@@ -423,7 +239,7 @@ static gt_iscsi *new_session(void) {
   session->heard_ns = session->nop_ns = gt_now_ns();
   for (gt_iscsi_slot *slot = session->slots; slot < session->slots + GT_ISCSI_SLOTS; slot++) {
     slot->session = session;
-    release(slot);
+    gt_iscsi_release(slot);
   }
   return session;
 }

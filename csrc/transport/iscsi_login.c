@@ -17,7 +17,7 @@ typedef struct login {
   const char *portal;
   uint64_t deadline_ns;
   int connected, logged_in; /* 0: not yet, 1: yes, -1: failed */
-  bool redirected;
+  bool redirected, blind;
   bool header_digest, target_proved; /* keys seen in the target's answers */
   uint16_t status;                   /* Status-Class and Status-Detail, RFC 7143 11.13.5 */
   char *err;
@@ -64,11 +64,15 @@ static bool has_key(const char *text, size_t length, const char *prefix) {
 static bool inspect_answer(login *l, int fd) {
   unsigned char pdu[BHS_BYTES + LOGIN_DATA_MAX];
   ssize_t got = recv(fd, pdu, sizeof pdu, MSG_PEEK | MSG_DONTWAIT);
-  if (got <= 0) return true; /* end or error: for the library to find */
+  if (got <= 0 || l->blind) return true; /* end or error: for the library to find */
   if (got < BHS_BYTES) return false;
   size_t data = (size_t)pdu[5] << 16 | (size_t)pdu[6] << 8 | pdu[7];
-  if (data > LOGIN_DATA_MAX) return true; /* more than the default MaxRecvDataSegmentLength */
-  if ((size_t)got < BHS_BYTES + data) return false;
+  size_t padded = (data + 3) & ~(size_t)3; /* the library waits for the padding, too */
+  if (padded > LOGIN_DATA_MAX) {           /* more than the default MaxRecvDataSegmentLength */
+    l->blind = true;                       /* where the next PDU starts is not known from here on */
+    return true;
+  }
+  if ((size_t)got < BHS_BYTES + padded) return false;
   l->status = (uint16_t)(pdu[36] << 8 | pdu[37]);
   const char *text = (const char *)pdu + BHS_BYTES;
   if (has_key(text, data, "HeaderDigest=CRC32C")) l->header_digest = true;

@@ -55,6 +55,21 @@ typedef struct gt_iscsi {
   gt_iscsi_slot slots[GT_ISCSI_SLOTS];
 } gt_iscsi;
 
+/* Puts a slot back among the free ones (or leaves it a zombie). */
+void gt_iscsi_release(gt_iscsi_slot *slot);
+
+/* Hands io to the library. There must be a free slot. */
+int gt_iscsi_start(gt_iscsi *session, gt_io *io, uint64_t deadline_ns);
+
+/* Sends ABORT TASK; the command will end as `ends_as` unless its answer comes first. */
+void gt_iscsi_begin_abort(gt_iscsi_slot *slot, uint8_t ends_as);
+
+/* Ends what only waited for its data to leave. */
+void gt_iscsi_settle(gt_iscsi *session);
+
+/* Ends the session and, with `outcome`, everything in it. Never inside a callback of the library. */
+void gt_iscsi_lose(gt_iscsi *session, uint8_t outcome);
+
 /* Connects and logs in, following login redirections. On success *out is a logged-in context that does not
  * reconnect by itself; else a negative errno and a sentence in err. */
 int gt_iscsi_login(const gt_iscsi_options *options, struct iscsi_context **out, char *err, size_t err_len);

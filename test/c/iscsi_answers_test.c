@@ -231,6 +231,23 @@ static void test_early_answer(iscsi_fake *fake) {
   free(data);
 }
 
+static void test_trickle(void) {
+  TEST("answers that come byte by byte are understood, login and padding included");
+  iscsi_fake fake = {.keys = "HeaderDigest=None\0ImmediateData=Yes\0InitialR2T=Yes\0", .trickle = true};
+  fake_start(&fake);
+  gt_lu *lu = open_fake(&fake);
+  if (lu) {
+    uint8_t data[64];
+    gt_io io = ordered(FAKE_DATA, data, 61, GT_DIR_IN);
+    gt_store_be32(io.cdb + 9, 61);
+    CHECK_EQ(gt_lu_execute(lu, &io), 0);
+    CHECK_EQ(io.outcome, GT_DELIVERED);
+    CHECK(data[0] == 0xA5 && data[60] == 0xA5);
+    gt_lu_close(lu);
+  }
+  fake_end(&fake);
+}
+
 static void test_close(iscsi_fake *fake) {
   TEST("close logs out");
   unsigned before = atomic_load(&fake->logouts);
@@ -319,6 +336,7 @@ int main(void) {
   test_early_answer(&fake);
   test_close(&fake);
   fake_end(&fake);
+  test_trickle();
   test_refusals();
   test_bad_options();
   return check_end();

@@ -6,6 +6,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -32,10 +33,11 @@ typedef struct iscsi_fake {
   char portal[32];
   const char *keys; /* text of the Login Response, each key ended by NUL, all by an empty one */
   uint16_t login_status;
-  bool silent; /* accepts and says nothing */
+  bool silent;  /* accepts and says nothing */
+  bool trickle; /* sends byte by byte */
   pthread_t thread;
   atomic_bool resume, stop;
-  atomic_uint commands, tmfs, nops, logouts;
+  atomic_uint commands, tmfs, nops, logouts, complaints;
   atomic_ullong data_out, wrong_data; /* bytes, and how many of them were not 5Ah */
   uint32_t stat_sn;
   uint32_t held_itt;
@@ -51,10 +53,23 @@ static inline bool fake_read(int fd, void *data, size_t size) {
   return true;
 }
 
+static inline void fake_trickle(int fd, const uint8_t *data, size_t size) {
+  for (size_t i = 0; i < size; i++) {
+    (void)!send(fd, data + i, 1, MSG_NOSIGNAL);
+    usleep(500);
+  }
+}
+
 static inline void fake_send(iscsi_fake *fake, int fd, uint8_t *bhs, const void *data, uint32_t size) {
   static const uint8_t padding[4];
   gt_store_be32(bhs + 4, size); /* TotalAHSLength is 0 */
   gt_store_be32(bhs + 24, fake->stat_sn++);
+  if (fake->trickle) {
+    fake_trickle(fd, bhs, 48);
+    fake_trickle(fd, data, size);
+    fake_trickle(fd, padding, (4 - size % 4) % 4);
+    return;
+  }
   if (send(fd, bhs, 48, MSG_NOSIGNAL | (size ? MSG_MORE : 0)) < 0 || !size) return;
   if (send(fd, data, size, MSG_NOSIGNAL) >= 0 && size % 4) (void)!send(fd, padding, 4 - size % 4, MSG_NOSIGNAL);
 }
@@ -163,8 +178,8 @@ static inline bool fake_pdu(iscsi_fake *fake, int fd, const uint8_t *request) {
   case 0x01: return fake_command(fake, fd, request);
   case 0x02: /* task management: ABORT TASK of the command that is held, and nothing else */
     atomic_fetch_add(&fake->tmfs, 1);
-    CHECK_EQ(request[1], 0x81);
-    CHECK_EQ(gt_load_be32(request + 20), fake->held_itt);
+    if (request[1] != 0x81 || gt_load_be32(request + 20) != fake->held_itt || gt_load_be16(request + 8) != 3)
+      atomic_fetch_add(&fake->complaints, 1);
     fake_reply(request, 0x22, bhs);
     bhs[2] = fake->tmf_answer;
     if (fake->tmf_answer != 0xEE) fake_send(fake, fd, bhs, NULL, 0);
@@ -217,6 +232,8 @@ static inline void fake_start(iscsi_fake *fake) {
   CHECK_EQ(listen(fake->listener, 8), 0);
   getsockname(fake->listener, (struct sockaddr *)&address, &length);
   snprintf(fake->portal, sizeof fake->portal, "127.0.0.1:%u", ntohs(address.sin_port));
+  int yes = 1; /* inherited by accepted connections */
+  setsockopt(fake->listener, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
   pthread_create(&fake->thread, NULL, fake_run, fake);
 }
 
@@ -226,6 +243,7 @@ static inline void fake_end(iscsi_fake *fake) {
   shutdown(fake->listener, SHUT_RDWR);
   pthread_join(fake->thread, NULL);
   close(fake->listener);
+  CHECK_EQ(atomic_load(&fake->complaints), 0); /* a task management function for another task, or LUN */
 }
 
 #endif
