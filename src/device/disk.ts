@@ -1,8 +1,8 @@
 // A disk, opened for a copy: type, capacity, block size and the transfers that it takes.
 import type { CopyLu } from "../native/types.js";
-import { readCapacity10Data, readCapacity16Data } from "../wire/capacity.js";
+import { decodeCapacity10, decodeCapacity16 } from "../wire/capacity.js";
 import * as cdb from "../wire/cdb.js";
-import { blockLimitsPage } from "../wire/inquiry.js";
+import { decodeBlockLimits } from "../wire/inquiry.js";
 import { isIllegalRequest } from "./failure.js";
 import type { ScsiUnit } from "./scsi-unit.js";
 
@@ -29,9 +29,9 @@ export async function openDisk(unit: ScsiUnit): Promise<OpenDisk> {
 async function capacityOf(unit: ScsiUnit): Promise<{ blocks: bigint; blockBytes: number }> {
   // READ CAPACITY(16) is optional before SBC-3; a disk that has only (10) is below 2 TiB.
   const long = await unit.command(cdb.readCapacity16(32), { dataIn: 32, accept: isIllegalRequest });
-  if (long.status === 0) return readCapacity16Data(long.data);
+  if (long.status === 0) return decodeCapacity16(long.data);
   const short = await unit.command(cdb.readCapacity10(), { dataIn: 8 });
-  return readCapacity10Data(short.data);
+  return decodeCapacity10(short.data);
 }
 
 /** VPD B0h MAXIMUM TRANSFER LENGTH in blocks; 0 when the disk does not say. */
@@ -39,5 +39,5 @@ async function maxTransferBlocks(unit: ScsiUnit): Promise<number> {
   const pages = await unit.command(cdb.inquiry(255, VPD_SUPPORTED), { dataIn: 255, accept: isIllegalRequest });
   if (pages.status !== 0 || !pages.data.subarray(4).includes(VPD_BLOCK_LIMITS)) return 0;
   const limits = await unit.command(cdb.inquiry(64, VPD_BLOCK_LIMITS), { dataIn: 64, accept: isIllegalRequest });
-  return limits.status === 0 ? blockLimitsPage(limits.data).maxTransferBlocks : 0;
+  return limits.status === 0 ? decodeBlockLimits(limits.data).maxTransferBlocks : 0;
 }

@@ -3,10 +3,10 @@
 import type { CopyLu, ScsiAnswer } from "../native/types.js";
 import { GantryError } from "../sys/errors.js";
 import * as cdb from "../wire/cdb.js";
-import { decodeModeSense6, modeSelect6Parameters } from "../wire/mode.js";
+import { decodeModeSense6, encodeModeSelect6, encodeTapeParameter, tapeParameter } from "../wire/mode.js";
 import { SENSE_KEY } from "../wire/names.js";
 import { residual } from "../wire/sense.js";
-import { readBlockLimitsData, readPositionLong, readPositionShort } from "../wire/tape.js";
+import { decodeBlockLengthLimits, decodeLongPosition, decodeShortPosition } from "../wire/tape.js";
 import { deviceFailure, isIllegalRequest, senseOf } from "./failure.js";
 import type { ScsiUnit } from "./scsi-unit.js";
 
@@ -43,7 +43,7 @@ export interface TapeDrive {
 export async function openTapeDrive(unit: ScsiUnit): Promise<TapeDrive> {
   await unit.ready(READY_MS);
   await unit.expectType(1);
-  const limits = readBlockLimitsData((await unit.command(cdb.readBlockLimits(), { dataIn: 6 })).data);
+  const limits = decodeBlockLengthLimits((await unit.command(cdb.readBlockLimits(), { dataIn: 6 })).data);
   const writeProtected = await chooseVariableBlocks(unit);
   return new Drive(unit, limits.maxBlockBytes, writeProtected);
 }
@@ -52,11 +52,16 @@ export async function openTapeDrive(unit: ScsiUnit): Promise<TapeDrive> {
 async function chooseVariableBlocks(unit: ScsiUnit): Promise<boolean> {
   const answer = await unit.command(cdb.modeSense6(0, 12), { dataIn: 12 });
   const mode = decodeModeSense6(answer.data);
-  if (mode.blockBytes !== 0) {
-    const parameters = modeSelect6Parameters({ bufferedMode: mode.bufferedMode, density: mode.density, blockBytes: 0 });
+  const { bufferedMode, speed, writeProtected } = tapeParameter(mode.deviceSpecific);
+  const [block] = mode.blockDescriptors;
+  if (block !== undefined && block.blockBytes !== 0) {
+    const parameters = encodeModeSelect6({
+      deviceSpecific: encodeTapeParameter(bufferedMode, speed),
+      blockDescriptor: { density: block.density, blocks: 0, blockBytes: 0 },
+    });
     await unit.command(cdb.modeSelect6(parameters.length), { dataOut: parameters });
   }
-  return mode.writeProtected;
+  return writeProtected;
 }
 
 /** SPACE met a filemark, an end of data or the beginning of the tape: not an error but an answer. */
@@ -127,13 +132,11 @@ class Drive implements TapeDrive {
   async position(): Promise<bigint | undefined> {
     const long = await this.unit.command(cdb.readPosition(6, 0), { dataIn: 32, accept: isIllegalRequest });
     if (long.status === 0 && long.data.length >= 32) {
-      const { object, unknown } = readPositionLong(long.data);
-      return unknown ? undefined : object;
+      return decodeLongPosition(long.data).object;
     }
     const short = await this.unit.command(cdb.readPosition(0, 0), { dataIn: 20, accept: isIllegalRequest });
     if (short.status !== 0 || short.data.length < 20) return undefined;
-    const { firstObject, unknown } = readPositionShort(short.data);
-    return unknown ? undefined : firstObject;
+    return decodeShortPosition(short.data).object;
   }
 
   spaceFilemarks(count: number): Promise<boolean> {
