@@ -268,7 +268,8 @@ export interface Arena {
   close(): void;
 }
 
-/** One run of the engine. Control calls never block; close() waits for the threads off the event loop. */
+/** One run of the engine. Control calls never block; close() waits for the threads off the event loop. A run
+ * does not keep the process alive, its pending close() does. Its units are its own until it is closed. */
 export interface Copy {
   /** gather, scatter: packed segments (SEGMENT_BYTES each). Copies all three before it returns.
    * Returns false when the queue is full (nothing was taken: try again after "hungry").

@@ -17,7 +17,8 @@ test.serial("three hundred lives leave no thread, no descriptor and no memory", 
   t.is(code, 0);
   const { early, late } = JSON.parse(out) as { early: Counts; late: Counts };
   t.true(late.threads <= early.threads, `${early.threads} threads became ${late.threads}`);
-  t.true(late.files <= early.files, `${early.files} files became ${late.files}`);
+  // Two hundred lives lie between the two counts; Node opens a file of its own now and then.
+  t.true(late.files < early.files + 20, `${early.files} files became ${late.files}`);
   // One ring is 4 MiB, one arena 8 MiB: two hundred of either would be seen.
   t.true(late.rss - early.rss < 24 << 20, `${early.rss} bytes became ${late.rss}`);
 });

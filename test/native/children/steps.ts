@@ -4,7 +4,7 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Copy, type CopyLu, type Native, ProgramBuilder } from "../../../src/native/index.js";
-import { Cdb, openTestDisk, openTestTape, RING, TAPE_BLOCK, type TestDisk, type TestTape } from "../support.js";
+import { awake, Cdb, openTestDisk, openTestTape, RING, TAPE_BLOCK, type TestDisk, type TestTape } from "../support.js";
 
 const BLOCKS = 65_536n;
 
@@ -44,13 +44,14 @@ function start(plane: Native, lus: readonly CopyLu[], onEvents: () => void): Cop
 /** A copy of nothing, until its last event is there; `take` is called for it if wanted. */
 async function emptyCopy(stage: Stage, taking: boolean): Promise<void> {
   const { disk } = await devices(stage);
-  await new Promise<void>((resolve) => {
+  const done = new Promise<void>((resolve) => {
     const copy = start(stage.plane, [disk.unit], () => {
       const last = taking ? copy.take().at(-1) : undefined;
       if (!taking || last?.type === "done") resolve();
     });
     copy.finish();
   });
+  await awake(done);
 }
 
 const nothing = (): void => {};

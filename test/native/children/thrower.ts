@@ -1,7 +1,7 @@
 // A callback that throws: the exception is the process's, the events after it still come.
 import { join } from "node:path";
 import { ProgramBuilder } from "../../../src/native/index.js";
-import { openTestDisk, RING, TAPE_BLOCK, testAddon } from "../support.js";
+import { awake, openTestDisk, RING, TAPE_BLOCK, testAddon } from "../support.js";
 
 const [, , folder = ""] = process.argv;
 const plane = testAddon();
@@ -10,15 +10,17 @@ const arena = plane.createArena(8n << 20n);
 const caught: string[] = [];
 process.on("uncaughtException", (error) => caught.push(error.message));
 let calls = 0;
-await new Promise<void>((resolve) => {
+const done = new Promise<void>((resolve) => {
   const copy = plane.startCopy({ arena, ringBytes: RING, tapeBlockBytes: TAPE_BLOCK, lus: [disk.unit] }, () => {
+    const last = copy.take().at(-1);
     if (calls++ === 0) {
       copy.finish();
       throw new Error("from the callback");
     }
-    if (copy.take().at(-1)?.type === "done") resolve();
+    if (last?.type === "done") resolve();
   });
   const program = new ProgramBuilder().extent("gather", 0, 0n, 512n, 1).discard(512n).take();
   copy.append(program.gather, program.scatter, program.inline);
 });
+await awake(done);
 process.stdout.write(`${caught.join()}\n`);
