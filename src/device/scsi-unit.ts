@@ -3,7 +3,8 @@
 import type { ExecuteOptions, Lu, ScsiAnswer } from "../native/types.js";
 import { GantryError } from "../sys/errors.js";
 import * as cdb from "../wire/cdb.js";
-import { SENSE_KEY, STATUS } from "../wire/names.js";
+import { decodeInquiry } from "../wire/inquiry.js";
+import { deviceTypeName, SENSE_KEY, STATUS } from "../wire/names.js";
 import { deviceFailure, senseOf } from "./failure.js";
 
 const UNIT_ATTENTIONS_MAX = 8;
@@ -58,13 +59,11 @@ export class ScsiUnit {
 
   /** Throws DEVICE_UNUSABLE when INQUIRY says another peripheral device type. */
   async expectType(type: 0 | 1): Promise<void> {
-    const { data } = await this.command(cdb.inquiry(36), { dataIn: 36 });
-    const found = (data[0] ?? 0x1f) & 0x1f;
-    if (found === type) return;
-    const names: Readonly<Record<number, string>> = { 0: "disk", 1: "tape" };
+    const { deviceType } = decodeInquiry((await this.command(cdb.inquiry(), { dataIn: 252 })).data);
+    if (deviceType === type) return;
     throw new GantryError(
       "DEVICE_UNUSABLE",
-      `${this.name} is configured as ${names[type]} but says that it is ${names[found] ?? `of peripheral device type ${found}`}.`,
+      `${this.name} is configured as ${deviceTypeName(type)} but says that it is ${deviceTypeName(deviceType)}.`,
       { details: { device: this.name } },
     );
   }

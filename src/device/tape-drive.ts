@@ -4,7 +4,7 @@ import type { CopyLu, ScsiAnswer } from "../native/types.js";
 import { GantryError } from "../sys/errors.js";
 import * as cdb from "../wire/cdb.js";
 import { decodeModeSense6, encodeModeSelect6, encodeTapeParameter, tapeParameter } from "../wire/mode.js";
-import { SENSE_KEY } from "../wire/names.js";
+import { SENSE_KEY, STATUS } from "../wire/names.js";
 import { residual } from "../wire/sense.js";
 import { decodeBlockLengthLimits, decodeLongPosition, decodeShortPosition } from "../wire/tape.js";
 import { deviceFailure, isIllegalRequest, senseOf } from "./failure.js";
@@ -13,9 +13,8 @@ import type { ScsiUnit } from "./scsi-unit.js";
 /** Loading and threading a cartridge; the first load of some media takes far longer and says so by 04h/01h. */
 const READY_MS = 7_200_000;
 const MOTION_MS = 3_600_000;
-const SPACE_BLOCKS = 0;
-const SPACE_FILEMARKS = 1;
-const SPACE_END_OF_DATA = 3;
+/** SSC-4 READ BLOCK LIMITS: 0 is "no limit"; READ(6) and WRITE(6) count to 2^24 - 1. */
+const LENGTH_MAX = 0xffffff;
 
 export interface TapeDrive {
   readonly unit: ScsiUnit;
@@ -45,19 +44,19 @@ export async function openTapeDrive(unit: ScsiUnit): Promise<TapeDrive> {
   await unit.expectType(1);
   const limits = decodeBlockLengthLimits((await unit.command(cdb.readBlockLimits(), { dataIn: 6 })).data);
   const writeProtected = await chooseVariableBlocks(unit);
-  return new Drive(unit, limits.maxBlockBytes, writeProtected);
+  return new Drive(unit, limits.maxBytes === 0 ? LENGTH_MAX : limits.maxBytes, writeProtected);
 }
 
 /** MODE SELECT with block length 0; everything else stays as the drive has it. Returns the WP bit. */
 async function chooseVariableBlocks(unit: ScsiUnit): Promise<boolean> {
-  const answer = await unit.command(cdb.modeSense6(0, 12), { dataIn: 12 });
+  const answer = await unit.command(cdb.modeSense6({ page: MODE_PAGE.ALL }), { dataIn: 252 });
   const mode = decodeModeSense6(answer.data);
-  const { bufferedMode, speed, writeProtected } = tapeParameter(mode.deviceSpecific);
-  const [block] = mode.blockDescriptors;
-  if (block !== undefined && block.blockBytes !== 0) {
+  const [descriptor] = mode.blockDescriptors;
+  const { writeProtected, bufferedMode, speed } = tapeParameter(mode.deviceSpecific);
+  if (descriptor?.blockBytes !== 0) {
     const parameters = encodeModeSelect6({
       deviceSpecific: encodeTapeParameter(bufferedMode, speed),
-      blockDescriptor: { density: block.density, blocks: 0, blockBytes: 0 },
+      blockDescriptor: { density: descriptor?.density ?? 0, blocks: 0, blockBytes: 0 },
     });
     await unit.command(cdb.modeSelect6(parameters.length), { dataOut: parameters });
   }
@@ -92,11 +91,11 @@ class Drive implements TapeDrive {
   async locate(object: bigint): Promise<void> {
     const timeoutMs = MOTION_MS;
     if (object === 0n) return this.rewind();
-    const long = await this.unit.command(cdb.locate16(object), { timeoutMs, accept: isIllegalRequest });
-    if (long.status === 0) return;
+    const long = await this.unit.command(cdb.locate16("object", object), { timeoutMs, accept: isIllegalRequest });
+    if (long.status === STATUS.GOOD) return;
     if (object <= 0xffffffffn) {
-      const short = await this.unit.command(cdb.locate10(Number(object)), { timeoutMs, accept: isIllegalRequest });
-      if (short.status === 0) return;
+      const short = await this.unit.command(cdb.locate10(object), { timeoutMs, accept: isIllegalRequest });
+      if (short.status === STATUS.GOOD) return;
     }
     await this.rewind();
     await this.#forward(object);
@@ -118,7 +117,7 @@ class Drive implements TapeDrive {
   }
 
   async endOfData(): Promise<bigint> {
-    await this.unit.command(cdb.space6(SPACE_END_OF_DATA, 0), { timeoutMs: MOTION_MS, accept: endedShort });
+    await this.unit.command(cdb.space6("endOfData", 0), { timeoutMs: MOTION_MS, accept: endedShort });
     const object = await this.position();
     if (object === undefined) {
       throw new GantryError(
@@ -130,26 +129,24 @@ class Drive implements TapeDrive {
   }
 
   async position(): Promise<bigint | undefined> {
-    const long = await this.unit.command(cdb.readPosition(6, 0), { dataIn: 32, accept: isIllegalRequest });
-    if (long.status === 0 && long.data.length >= 32) {
-      return decodeLongPosition(long.data).object;
-    }
-    const short = await this.unit.command(cdb.readPosition(0, 0), { dataIn: 20, accept: isIllegalRequest });
-    if (short.status !== 0 || short.data.length < 20) return undefined;
+    const long = await this.unit.command(cdb.readPosition("long"), { dataIn: 32, accept: isIllegalRequest });
+    if (long.status === STATUS.GOOD && long.data.length >= 32) return decodeLongPosition(long.data).object;
+    const short = await this.unit.command(cdb.readPosition("short"), { dataIn: 20, accept: isIllegalRequest });
+    if (short.status !== STATUS.GOOD || short.data.length < 20) return undefined;
     return decodeShortPosition(short.data).object;
   }
 
   spaceFilemarks(count: number): Promise<boolean> {
-    return this.#space(SPACE_FILEMARKS, count);
+    return this.#space("filemarks", count);
   }
 
   spaceBlocks(count: number): Promise<boolean> {
-    return this.#space(SPACE_BLOCKS, count);
+    return this.#space("blocks", count);
   }
 
-  async #space(code: number, count: number): Promise<boolean> {
-    const answer = await this.unit.command(cdb.space6(code, count), { timeoutMs: MOTION_MS, accept: endedShort });
-    return answer.status === 0;
+  async #space(over: "blocks" | "filemarks", count: number): Promise<boolean> {
+    const answer = await this.unit.command(cdb.space6(over, count), { timeoutMs: MOTION_MS, accept: endedShort });
+    return answer.status === STATUS.GOOD;
   }
 
   async blockLength(most: number): Promise<number> {
@@ -162,12 +159,12 @@ class Drive implements TapeDrive {
   }
 
   async writeFilemarks(count: number): Promise<void> {
-    const command = cdb.writeFilemarks(count);
+    const command = cdb.writeFilemarks6(count);
     const answer = await this.unit.command(command, {
       timeoutMs: MOTION_MS,
       accept: (bad) => senseOf(bad) !== undefined,
     });
-    if (answer.status === 0) return;
+    if (answer.status === STATUS.GOOD) return;
     // Past early warning a filemark is written and the warning given again (SSC-4 4.2.3): that is no failure.
     const sense = senseOf(answer);
     if (sense?.key === SENSE_KEY.NO_SENSE && sense.eom) return;

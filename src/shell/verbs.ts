@@ -16,8 +16,6 @@ export interface ShellRoom {
 
 type Verb = (room: ShellRoom, args: readonly string[]) => unknown;
 
-const INQUIRY_BYTES = 96;
-
 export const VERBS: ReadonlyMap<string, Verb> = new Map<string, Verb>([
   ["show system", ({ status }) => status()],
   ["show devices", ({ devices }) => showDevices(devices)],
@@ -42,7 +40,7 @@ function showDevices(devices: DeviceRegistry): Promise<unknown> {
       try {
         const unit = await devices.openUnit(name);
         try {
-          const { data } = await unit.command(cdb.inquiry(INQUIRY_BYTES), { dataIn: INQUIRY_BYTES });
+          const { data } = await unit.command(cdb.inquiry(), { dataIn: 252 });
           const { vendor, product, revision } = decodeInquiry(data);
           return { name, type, transport, vendor, product, revision };
         } finally {
