@@ -53,10 +53,10 @@ static inline bool fake_read(int fd, void *data, size_t size) {
   return true;
 }
 
-static inline void fake_trickle(int fd, const uint8_t *data, size_t size) {
+static inline void fake_trickle(int fd, const uint8_t *data, size_t size, useconds_t pause) {
   for (size_t i = 0; i < size; i++) {
+    usleep(pause);
     (void)!send(fd, data + i, 1, MSG_NOSIGNAL);
-    usleep(500);
   }
 }
 
@@ -65,9 +65,9 @@ static inline void fake_send(iscsi_fake *fake, int fd, uint8_t *bhs, const void 
   gt_store_be32(bhs + 4, size); /* TotalAHSLength is 0 */
   gt_store_be32(bhs + 24, fake->stat_sn++);
   if (fake->trickle) {
-    fake_trickle(fd, bhs, 48);
-    fake_trickle(fd, data, size);
-    fake_trickle(fd, padding, (4 - size % 4) % 4);
+    fake_trickle(fd, bhs, 48, 500);
+    fake_trickle(fd, data, size, 500);
+    fake_trickle(fd, padding, (4 - size % 4) % 4, 10000);
     return;
   }
   if (send(fd, bhs, 48, MSG_NOSIGNAL | (size ? MSG_MORE : 0)) < 0 || !size) return;
