@@ -170,8 +170,8 @@ export class BackupPlan {
       yield* this.#inline(text);
     }
     const { archiveId, tapeBlockBytes } = this.#options;
-    const trailer = { archiveId, tapeBlockBytes, manifest: place.data, bytes: place.size, crc32c: crc };
-    const text = Buffer.from(trailerLine(trailer, Number(place.data + place.size - out.position)));
+    const trailer = { archiveId, tapeBlockBytes, manifest: place.data, bytes: place.size };
+    const text = trailerLine(trailer, Number(place.data + place.size - out.position), crc);
     yield* this.#inline(text);
     this.#open = undefined;
     this.#manifestCrc = crc32c(text, crc);

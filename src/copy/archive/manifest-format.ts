@@ -2,6 +2,7 @@
 // more of its map, if that is long), then one about cartridges and block checksums, then the trailer.
 // FORMAT.md describes it; this file has its shapes and how they are written.
 import type { MemberType, VolumeIdentity } from "../../list.js";
+import { crc32c, crcHex } from "./crc32c.js";
 import type { Ranges } from "./member-data.js";
 import type { ArchiveVolume } from "./volumes.js";
 
@@ -68,7 +69,7 @@ export interface ManifestTrailer {
   readonly manifest: bigint;
   /** Bytes of the manifest with the trailer line. */
   readonly bytes: bigint;
-  /** CRC32C of the manifest before the trailer line. */
+  /** CRC32C of the manifest up to the digits of this very number. */
   readonly crc32c: number;
 }
 
@@ -132,19 +133,31 @@ export function endLine(end: ManifestEnd): string {
   });
 }
 
+/** What stands behind the digits of the trailer's checksum. */
+const TRAILER_END = '"}\n';
+
 /** The trailer line: `bytes` bytes, blanks first, so that its text ends where the manifest ends.
+ * @param crc CRC32C of the manifest before this line.
  * @throws RangeError when it does not fit. */
-export function trailerLine(trailer: ManifestTrailer, bytes: number): string {
-  const text = line({
+export function trailerLine(trailer: Omit<ManifestTrailer, "crc32c">, bytes: number, crc: number): Uint8Array {
+  const fields = JSON.stringify({
     "gantry-trailer": MANIFEST_VERSION,
     archive: trailer.archiveId,
     tapeBlockBytes: trailer.tapeBlockBytes,
     manifest: number(trailer.manifest),
     bytes: number(trailer.bytes),
-    crc32c: trailer.crc32c.toString(16).padStart(8, "0"),
+    crc32c: "",
   });
-  if (Buffer.byteLength(text) > Math.min(bytes, TRAILER_BYTES)) throw new RangeError("the trailer does not fit");
-  return text.padStart(bytes - Buffer.byteLength(text) + text.length);
+  const text = Buffer.from(fields.slice(0, 1 - TRAILER_END.length));
+  const length = text.length + 8 + TRAILER_END.length;
+  if (length > Math.min(bytes, TRAILER_BYTES)) throw new RangeError("the trailer does not fit");
+  const before = Buffer.concat([Buffer.alloc(bytes - length, " "), text]);
+  return Buffer.concat([before, Buffer.from(crcHex(crc32c(before, crc)) + TRAILER_END)]);
+}
+
+/** The part of a trailer line that its checksum covers: all before the digits. */
+export function trailerCovered(line: Uint8Array): Uint8Array {
+  return line.subarray(0, Math.max(0, line.length - 8 - TRAILER_END.length));
 }
 
 /** Digest as the manifest has it; without one, nothing is stored of the member. */
@@ -152,9 +165,12 @@ export function digestText(
   digest: MemberDigest | undefined,
   sha256: boolean,
 ): { crc32c: string; sha256: string | undefined } {
-  const crc32c = (digest?.crc32c ?? 0).toString(16).padStart(8, "0");
-  if (!sha256) return { crc32c, sha256: undefined };
-  return { crc32c, sha256: digest === undefined ? EMPTY_SHA256 : Buffer.from(digest.sha256 ?? []).toString("hex") };
+  const crc = crcHex(digest?.crc32c ?? 0);
+  if (!sha256) return { crc32c: crc, sha256: undefined };
+  return {
+    crc32c: crc,
+    sha256: digest === undefined ? EMPTY_SHA256 : Buffer.from(digest.sha256 ?? []).toString("hex"),
+  };
 }
 
 /** Integers beyond 2^53 would be rounded by other readers of JSON: those are strings. */

@@ -11,6 +11,7 @@ import {
   type ManifestMember,
   type ManifestTrailer,
   TRAILER_BYTES,
+  trailerCovered,
 } from "./manifest-format.js";
 import { RANGES_AT_ONCE, type Ranges } from "./member-data.js";
 import { checkTapeBlock } from "./volumes.js";
@@ -45,7 +46,12 @@ export function findTrailer(lastBlocks: Uint8Array): ManifestTrailer {
   if (end < TRAILER_BYTES) throw invalid(`at least ${TRAILER_BYTES + END_BYTES} bytes of its end are needed`);
   if (lastBlocks.subarray(end).some((byte) => byte !== 0)) throw invalid("it does not end in two blocks of zeros");
   const text = Buffer.from(lastBlocks.subarray(end - TRAILER_BYTES, end)).toString("utf8");
-  const record = parseLine(text.slice(text.indexOf("{")));
+  let record: ManifestRecord | undefined;
+  try {
+    record = parseLine(text.slice(text.indexOf("{")));
+  } catch (error) {
+    throw invalid("its last line is no trailer", error);
+  }
   if (record.kind !== "trailer") throw invalid("its last line is no trailer");
   checkTapeBlock(record.trailer.tapeBlockBytes);
   return record.trailer;
@@ -88,8 +94,8 @@ class ManifestReader {
       );
     }
     this.#checkOrder(record);
+    this.#crc = crc32c(record.kind === "trailer" ? trailerCovered(line) : line, this.#crc);
     if (record.kind === "trailer") this.#checkTrailer(record.trailer);
-    else this.#crc = crc32c(line, this.#crc);
     return record;
   }
 
@@ -266,6 +272,7 @@ function hex32(fields: Fields, key: string): number {
   return Number.parseInt(value, 16);
 }
 
-function invalid(fault: string): GantryError {
-  return new GantryError("ARCHIVE_INVALID", `This is not the end of an archive: ${fault}.`);
+function invalid(fault: string, cause?: unknown): GantryError {
+  const kept = cause === undefined ? {} : { cause };
+  return new GantryError("ARCHIVE_INVALID", `This is not the end of an archive: ${fault}.`, kept);
 }
