@@ -1,14 +1,14 @@
 // A disk, opened for a copy: type, capacity, block size and the transfers that it takes.
 import type { CopyLu } from "../native/types.js";
-import { GantryError } from "../sys/errors.js";
-import { decodeCapacity10, decodeCapacity16 } from "../wire/capacity.js";
+import { type Capacity, decodeCapacity10, decodeCapacity16 } from "../wire/capacity.js";
 import * as cdb from "../wire/cdb.js";
-import { decodeBlockLimits } from "../wire/inquiry.js";
+import { decodeBlockLimits, decodeSupportedPages, VPD } from "../wire/inquiry.js";
 import { STATUS } from "../wire/names.js";
 import { isIllegalRequest } from "./failure.js";
 import type { ScsiUnit } from "./scsi-unit.js";
 
 const READY_MS = 60_000;
+const PAGE_BYTES = 252;
 
 export interface OpenDisk {
   readonly unit: ScsiUnit;
@@ -29,17 +29,19 @@ async function capacityOf(unit: ScsiUnit): Promise<Capacity> {
   // READ CAPACITY(16) is optional before SBC-3; a disk that has only (10) is below 2 TiB.
   const long = await unit.command(cdb.readCapacity16(), { dataIn: 32, accept: isIllegalRequest });
   if (long.status === STATUS.GOOD) return decodeCapacity16(long.data);
-  const short = decodeCapacity10((await unit.command(cdb.readCapacity10(), { dataIn: 8 })).data);
-  if (short !== undefined) return short;
-  throw new GantryError("DEVICE_UNUSABLE", `${unit.name} has 2 TiB or more but no READ CAPACITY (16).`, {
-    details: { device: unit.name },
-  });
+  return decodeCapacity10((await unit.command(cdb.readCapacity10(), { dataIn: 8 })).data);
 }
 
 /** VPD B0h MAXIMUM TRANSFER LENGTH in blocks; 0 when the disk does not say. */
 async function maxTransferBlocks(unit: ScsiUnit): Promise<number> {
-  const pages = await unit.command(cdb.inquiry(VPD.SUPPORTED), { dataIn: 252, accept: isIllegalRequest });
+  const pages = await unit.command(cdb.inquiry(PAGE_BYTES, VPD.SUPPORTED), {
+    dataIn: PAGE_BYTES,
+    accept: isIllegalRequest,
+  });
   if (pages.status !== STATUS.GOOD || !decodeSupportedPages(pages.data).includes(VPD.BLOCK_LIMITS)) return 0;
-  const limits = await unit.command(cdb.inquiry(VPD.BLOCK_LIMITS), { dataIn: 252, accept: isIllegalRequest });
+  const limits = await unit.command(cdb.inquiry(PAGE_BYTES, VPD.BLOCK_LIMITS), {
+    dataIn: PAGE_BYTES,
+    accept: isIllegalRequest,
+  });
   return limits.status === STATUS.GOOD ? decodeBlockLimits(limits.data).maxTransferBlocks : 0;
 }

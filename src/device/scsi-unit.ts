@@ -9,6 +9,7 @@ import { deviceFailure, senseOf } from "./failure.js";
 
 const UNIT_ATTENTIONS_MAX = 8;
 const READY_POLL_MS = 250;
+const INQUIRY_BYTES = 96;
 
 export interface CommandOptions extends ExecuteOptions {
   /** Answers that the caller looks at itself instead of having them thrown. */
@@ -59,7 +60,9 @@ export class ScsiUnit {
 
   /** Throws DEVICE_UNUSABLE when INQUIRY says another peripheral device type. */
   async expectType(type: 0 | 1): Promise<void> {
-    const { deviceType } = decodeInquiry((await this.command(cdb.inquiry(), { dataIn: 252 })).data);
+    const { deviceType } = decodeInquiry(
+      (await this.command(cdb.inquiry(INQUIRY_BYTES), { dataIn: INQUIRY_BYTES })).data,
+    );
     if (deviceType === type) return;
     throw new GantryError(
       "DEVICE_UNUSABLE",

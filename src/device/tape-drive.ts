@@ -3,7 +3,7 @@
 import type { CopyLu, ScsiAnswer } from "../native/types.js";
 import { GantryError } from "../sys/errors.js";
 import * as cdb from "../wire/cdb.js";
-import { decodeModeSense6, encodeModeSelect6, encodeTapeParameter, tapeParameter } from "../wire/mode.js";
+import { decodeModeSense6, encodeModeSelect6, encodeTapeParameter, MODE_PAGE, tapeParameter } from "../wire/mode.js";
 import { SENSE_KEY, STATUS } from "../wire/names.js";
 import { residual } from "../wire/sense.js";
 import { decodeBlockLengthLimits, decodeLongPosition, decodeShortPosition } from "../wire/tape.js";
@@ -15,6 +15,7 @@ const READY_MS = 7_200_000;
 const MOTION_MS = 3_600_000;
 /** SSC-4 READ BLOCK LIMITS: 0 is "no limit"; READ(6) and WRITE(6) count to 2^24 - 1. */
 const LENGTH_MAX = 0xffffff;
+const MODE_BYTES = 252;
 
 export interface TapeDrive {
   readonly unit: ScsiUnit;
@@ -44,12 +45,12 @@ export async function openTapeDrive(unit: ScsiUnit): Promise<TapeDrive> {
   await unit.expectType(1);
   const limits = decodeBlockLengthLimits((await unit.command(cdb.readBlockLimits(), { dataIn: 6 })).data);
   const writeProtected = await chooseVariableBlocks(unit);
-  return new Drive(unit, limits.maxBytes === 0 ? LENGTH_MAX : limits.maxBytes, writeProtected);
+  return new Drive(unit, limits.maxBlockBytes === 0 ? LENGTH_MAX : limits.maxBlockBytes, writeProtected);
 }
 
 /** MODE SELECT with block length 0; everything else stays as the drive has it. Returns the WP bit. */
 async function chooseVariableBlocks(unit: ScsiUnit): Promise<boolean> {
-  const answer = await unit.command(cdb.modeSense6({ page: MODE_PAGE.ALL }), { dataIn: 252 });
+  const answer = await unit.command(cdb.modeSense6(MODE_PAGE.ALL, MODE_BYTES), { dataIn: MODE_BYTES });
   const mode = decodeModeSense6(answer.data);
   const [descriptor] = mode.blockDescriptors;
   const { writeProtected, bufferedMode, speed } = tapeParameter(mode.deviceSpecific);
@@ -91,7 +92,7 @@ class Drive implements TapeDrive {
   async locate(object: bigint): Promise<void> {
     const timeoutMs = MOTION_MS;
     if (object === 0n) return this.rewind();
-    const long = await this.unit.command(cdb.locate16("object", object), { timeoutMs, accept: isIllegalRequest });
+    const long = await this.unit.command(cdb.locate16(object), { timeoutMs, accept: isIllegalRequest });
     if (long.status === STATUS.GOOD) return;
     if (object <= 0xffffffffn) {
       const short = await this.unit.command(cdb.locate10(object), { timeoutMs, accept: isIllegalRequest });
@@ -117,7 +118,7 @@ class Drive implements TapeDrive {
   }
 
   async endOfData(): Promise<bigint> {
-    await this.unit.command(cdb.space6("endOfData", 0), { timeoutMs: MOTION_MS, accept: endedShort });
+    await this.unit.command(cdb.space6(cdb.SPACE.END_OF_DATA, 0), { timeoutMs: MOTION_MS, accept: endedShort });
     const object = await this.position();
     if (object === undefined) {
       throw new GantryError(
@@ -129,23 +130,26 @@ class Drive implements TapeDrive {
   }
 
   async position(): Promise<bigint | undefined> {
-    const long = await this.unit.command(cdb.readPosition("long"), { dataIn: 32, accept: isIllegalRequest });
+    const long = await this.unit.command(cdb.readPosition(cdb.POSITION.LONG), { dataIn: 32, accept: isIllegalRequest });
     if (long.status === STATUS.GOOD && long.data.length >= 32) return decodeLongPosition(long.data).object;
-    const short = await this.unit.command(cdb.readPosition("short"), { dataIn: 20, accept: isIllegalRequest });
+    const short = await this.unit.command(cdb.readPosition(cdb.POSITION.SHORT), {
+      dataIn: 20,
+      accept: isIllegalRequest,
+    });
     if (short.status !== STATUS.GOOD || short.data.length < 20) return undefined;
     return decodeShortPosition(short.data).object;
   }
 
   spaceFilemarks(count: number): Promise<boolean> {
-    return this.#space("filemarks", count);
+    return this.#space(cdb.SPACE.FILEMARKS, count);
   }
 
   spaceBlocks(count: number): Promise<boolean> {
-    return this.#space("blocks", count);
+    return this.#space(cdb.SPACE.BLOCKS, count);
   }
 
-  async #space(over: "blocks" | "filemarks", count: number): Promise<boolean> {
-    const answer = await this.unit.command(cdb.space6(over, count), { timeoutMs: MOTION_MS, accept: endedShort });
+  async #space(code: number, count: number): Promise<boolean> {
+    const answer = await this.unit.command(cdb.space6(code, count), { timeoutMs: MOTION_MS, accept: endedShort });
     return answer.status === STATUS.GOOD;
   }
 
@@ -159,7 +163,7 @@ class Drive implements TapeDrive {
   }
 
   async writeFilemarks(count: number): Promise<void> {
-    const command = cdb.writeFilemarks6(count);
+    const command = cdb.writeFilemarks(count);
     const answer = await this.unit.command(command, {
       timeoutMs: MOTION_MS,
       accept: (bad) => senseOf(bad) !== undefined,

@@ -14,6 +14,8 @@ export interface ShellRoom {
   readonly status: () => Record<string, unknown>;
 }
 
+const INQUIRY_BYTES = 96;
+
 type Verb = (room: ShellRoom, args: readonly string[]) => unknown;
 
 export const VERBS: ReadonlyMap<string, Verb> = new Map<string, Verb>([
@@ -40,7 +42,7 @@ function showDevices(devices: DeviceRegistry): Promise<unknown> {
       try {
         const unit = await devices.openUnit(name);
         try {
-          const { data } = await unit.command(cdb.inquiry(), { dataIn: 252 });
+          const { data } = await unit.command(cdb.inquiry(INQUIRY_BYTES), { dataIn: INQUIRY_BYTES });
           const { vendor, product, revision } = decodeInquiry(data);
           return { name, type, transport, vendor, product, revision };
         } finally {
