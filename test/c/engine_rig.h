@@ -5,6 +5,7 @@
 
 #include <semaphore.h>
 
+#include "check.h"
 #include "copy/engine.h"
 #include "core/crc32c.h"
 #include "core/sha256.h"
