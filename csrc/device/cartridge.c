@@ -28,7 +28,10 @@ int gt_cartridge_look(gt_cartridge *cartridge, gt_tap_object *object) {
                               .next = offset + gt_tap_record_bytes(word)};
     return 0;
   }
-  return gt_tap_look(cartridge->fd, cartridge->size, offset, &cartridge->window, object);
+  int error = gt_tap_look(cartridge->fd, cartridge->size, offset, &cartridge->window, object);
+  /* There was an object when the image was scanned: whatever else is there now is damage. */
+  if (!error && object->kind != GT_TAP_RECORD && object->kind != GT_TAP_MARK) object->kind = GT_TAP_DAMAGED;
+  return error;
 }
 
 static void move_behind(gt_tap_place *place, const gt_tap_object *object) {
@@ -50,8 +53,8 @@ static int walk(gt_cartridge *cartridge, gt_tap_place *place, uint64_t object, u
     if (place->offset >= cartridge->end.offset) return -ENODATA;
     int error = gt_tap_look(cartridge->fd, cartridge->size, place->offset, &cartridge->window, &next);
     if (error) return error;
-    if (next.kind == GT_TAP_END || next.kind == GT_TAP_TORN) return -ENODATA;
-    if (next.kind == GT_TAP_DAMAGED) return -EILSEQ; /* it was whole when it was scanned */
+    /* It was whole when it was scanned. */
+    if (next.kind != GT_TAP_RECORD && next.kind != GT_TAP_MARK) return -EILSEQ;
     if (before_mark && next.kind == GT_TAP_MARK && place->files + 1 == files) return 0;
     move_behind(place, &next);
   }

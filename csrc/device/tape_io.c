@@ -19,7 +19,8 @@ void gt_tape_medium_error(gt_cmd *cmd, uint16_t asc, int64_t residue) {
 
 void gt_tape_at_end(gt_cmd *cmd, int64_t residue) {
   gt_cartridge *cartridge = gt_tape_of(cmd)->cartridge;
-  if (cartridge->damaged) return gt_tape_medium_error(cmd, GT_ASC_UNRECOVERED_READ_ERROR, residue);
+  bool at_end = cartridge->here.offset == cartridge->end.offset && !cartridge->damaged;
+  if (!at_end) return gt_tape_medium_error(cmd, GT_ASC_UNRECOVERED_READ_ERROR, residue);
   gt_tape_check(
       cmd, (gt_sense){.key = GT_KEY_BLANK_CHECK, .asc = GT_ASC_END_OF_DATA, .eom = gt_cartridge_near_end(cartridge)},
       residue);
