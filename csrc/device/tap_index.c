@@ -219,7 +219,7 @@ static int read_whole(const char *path, uint8_t **bytes, size_t *length) {
 
 int gt_tap_index_load(gt_tap_index *index, int fd, const char *path, gt_tap_place *end) {
   uint8_t *bytes = NULL;
-  size_t length;
+  size_t length = 0;
   int error = read_whole(path, &bytes, &length);
   if (!error) error = decode(index, bytes, length, end);
   if (!error) error = still_fits(index, fd, bytes, end);
