@@ -117,7 +117,7 @@ export class BackupPlan {
 
   async *#member(placed: PlacedMember): AsyncGenerator<void, void, void> {
     const { member, shape, extents } = placed;
-    yield* this.#inline(placed.head);
+    yield* this.#inline(placed.head.make());
     this.#open = (at) => openMember(placed, at);
     if (shape.mapBytes > 0n) {
       for await (const piece of mapText(member, extents.clone(), shape, this.#lineOptions.blockBytes))

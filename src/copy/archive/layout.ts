@@ -4,7 +4,7 @@ import type { ListMember } from "../../list.js";
 import { GantryError } from "../../sys/errors.js";
 import { type ChunkSource, ExtentCursor } from "./list-cursor.js";
 import { type DataShape, measureData } from "./member-data.js";
-import { checkMember, hasData, memberHeader } from "./member-header.js";
+import { checkMember, hasData, type MemberHeader, memberHeader } from "./member-header.js";
 import { padding } from "./ustar.js";
 
 /** A list member in its place. Offsets are archive offsets. */
@@ -14,8 +14,7 @@ export interface PlacedMember {
   readonly tag: number;
   /** Of the first header block. */
   readonly header: bigint;
-  /** Header blocks. */
-  readonly head: Uint8Array;
+  readonly head: MemberHeader;
   readonly shape: DataShape;
   /** Of its first data byte: behind header and map. */
   readonly data: bigint;
@@ -50,7 +49,7 @@ export async function* placeMembers(
       const at = cursor.clone();
       const shape = hasData(member) ? await measureData(member, cursor, blockBytes) : NO_DATA;
       const head = memberHeader(member, shape.stored + shape.mapBytes, shape.mapBytes > 0n);
-      const data = offset + BigInt(head.length) + shape.mapBytes;
+      const data = offset + BigInt(head.bytes) + shape.mapBytes;
       const end = data + shape.stored + padding(shape.stored);
       tag++;
       extents += BigInt(member.extents);

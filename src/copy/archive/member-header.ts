@@ -3,6 +3,7 @@
 import type { ListMember } from "../../list.js";
 import { GantryError } from "../../sys/errors.js";
 import {
+  BLOCK,
   fallback,
   fits,
   ID_MAX,
@@ -94,29 +95,51 @@ function isId(id: number): boolean {
   return Number.isInteger(id) && id >= 0 && id <= 0xffffffff;
 }
 
+/** The header of a member, whose length is known before it is made. */
+export interface MemberHeader {
+  /** Bytes: one block, and an extended header if there has to be one. */
+  readonly bytes: number;
+  make(): Uint8Array;
+}
+
 /** Header blocks of a member.
  * @param stored bytes that follow the header (a sparse member's map among them), before padding.
  * @param sparse the data is in GNU sparse format 1.0 ("PAX Format, Version 1.0" of the GNU tar manual): the map
  *   stands in front of the data, the name in GNU.sparse.name and the size in GNU.sparse.realsize. */
-export function memberHeader(member: ListMember, stored: bigint, sparse: boolean): Uint8Array {
+export function memberHeader(member: ListMember, stored: bigint, sparse: boolean): MemberHeader {
   const name = archiveName(member);
-  const shown = sparse ? sparseName(name) : name;
   const link = member.type === "symlink" || member.type === "hardlink" ? (member.linkName ?? "") : "";
-  const main = ustarBlock({
-    name: fits(shown, NAME_MAX) ? shown : fallback(shown, NAME_MAX),
+  const records = extendedRecords(member, name, link, stored, sparse);
+  const body = records.reduce((sum, record) => sum + record.length, 0);
+  return {
+    bytes: body === 0 ? BLOCK : 2 * BLOCK + Math.ceil(body / BLOCK) * BLOCK,
+    make() {
+      const main = mainBlock(member, sparse ? sparseName(name) : name, link, stored);
+      if (body === 0) return main;
+      const extended = paxHeader(TypeFlag.EXTENDED, shown(`PaxHeaders/${baseName(name)}`, NAME_MAX), records);
+      return Buffer.concat([extended, main]);
+    },
+  };
+}
+
+function mainBlock(member: ListMember, name: string, link: string, stored: bigint): Uint8Array {
+  return ustarBlock({
+    name: shown(name, NAME_MAX),
     typeflag: TYPEFLAGS[member.type],
-    size: stored > SIZE_MAX ? 0n : stored,
+    size: stored,
     mode: member.mode,
     uid: member.uid,
     gid: member.gid,
     mtime: floorSeconds(member.mtimeNs),
-    linkName: fits(link, NAME_MAX) ? link : fallback(link, NAME_MAX),
-    uname: ownerShown(member.uname),
-    gname: ownerShown(member.gname),
+    linkName: shown(link, NAME_MAX),
+    uname: shown(member.uname ?? "", OWNER_MAX),
+    gname: shown(member.gname ?? "", OWNER_MAX),
   });
-  const records = extendedRecords(member, name, link, stored, sparse);
-  const extended = paxHeader(TypeFlag.EXTENDED, fallback(`PaxHeaders/${baseName(name)}`, NAME_MAX), records);
-  return extended.length === 0 ? main : Buffer.concat([extended, main]);
+}
+
+/** The text if the field holds it, else what of it can be shown. */
+function shown(value: string, max: number): string {
+  return fits(value, max) ? value : fallback(value, max);
 }
 
 function extendedRecords(
@@ -159,10 +182,6 @@ export function decimalSeconds(ns: bigint): string {
 function floorSeconds(ns: bigint): bigint {
   const seconds = ns / 1_000_000_000n;
   return ns < 0n && seconds * 1_000_000_000n !== ns ? seconds - 1n : seconds;
-}
-
-function ownerShown(name = ""): string {
-  return fits(name, OWNER_MAX) ? name : fallback(name, OWNER_MAX);
 }
 
 function baseName(name: string): string {

@@ -30,9 +30,14 @@ export function placeOwn(
     const data = position + length;
     const size = sizeOf(data);
     const header = memberHeader(describe(name, size, options.createdMs), size, false);
-    if (BigInt(header.length) !== length) continue;
+    if (BigInt(header.bytes) !== length) continue;
     const end = data + size;
-    return { header, data, size, open: (at) => ({ name, left: end - at, offset: at - data, stored: end - at }) };
+    return {
+      header: header.make(),
+      data,
+      size,
+      open: (at) => ({ name, left: end - at, offset: at - data, stored: end - at }),
+    };
   }
   throw new RangeError(`${name} fits no header at ${position}`);
 }

@@ -43,24 +43,34 @@ export function padding(n: bigint): bigint {
   return -n & 511n;
 }
 
-/** One header block. */
+/** What is the same in every header block; in its checksum the checksum's own field counts as blanks. */
+const TEMPLATE = makeTemplate();
+const TEMPLATE_SUM = checksum(TEMPLATE);
+
+function makeTemplate(): Uint8Array {
+  const block = new Uint8Array(BLOCK);
+  block.set(Buffer.from("ustar\0" + "00", "latin1"), 257);
+  return block;
+}
+
+/** One header block. Texts must be ASCII (see fits and fallback). */
 export function ustarBlock(fields: UstarFields): Uint8Array {
-  const block = Buffer.alloc(BLOCK);
-  text(block, 0, NAME_MAX, fields.name);
-  octal(block, 100, 8, BigInt(fields.mode ?? 0o644));
-  octal(block, 108, 8, BigInt(fields.uid ?? 0));
-  octal(block, 116, 8, BigInt(fields.gid ?? 0));
-  octal(block, 124, 12, fields.size ?? 0n);
-  octal(block, 136, 12, clamp(fields.mtime ?? 0n, SIZE_MAX));
-  block.fill(" ", 148, 156);
-  block.write(fields.typeflag, 156, 1, "latin1");
-  text(block, 157, NAME_MAX, fields.linkName ?? "");
-  block.write("ustar\0" + "00", 257, "latin1");
-  text(block, 265, OWNER_MAX, fields.uname ?? "");
-  text(block, 297, OWNER_MAX, fields.gname ?? "");
-  octal(block, 329, 8, 0n);
-  octal(block, 337, 8, 0n);
-  octal(block, 148, 7, BigInt(checksum(block)));
+  const block = TEMPLATE.slice();
+  let sum = TEMPLATE_SUM;
+  sum += text(block, 0, NAME_MAX, fields.name);
+  sum += octal(block, 100, 8, fields.mode ?? 0o644);
+  sum += octal(block, 108, 8, fields.uid ?? 0);
+  sum += octal(block, 116, 8, fields.gid ?? 0);
+  sum += octal(block, 124, 12, Number(fields.size ?? 0n));
+  sum += octal(block, 136, 12, Number(clamp(fields.mtime ?? 0n, SIZE_MAX)));
+  sum += text(block, 156, 1, fields.typeflag);
+  sum += text(block, 157, NAME_MAX, fields.linkName ?? "");
+  sum += text(block, 265, OWNER_MAX, fields.uname ?? "");
+  sum += text(block, 297, OWNER_MAX, fields.gname ?? "");
+  sum += octal(block, 329, 8, 0);
+  sum += octal(block, 337, 8, 0);
+  octal(block, 148, 7, sum);
+  block[155] = 0x20;
   return block;
 }
 
@@ -97,14 +107,30 @@ export function fallback(value: string, max: number): string {
   return value.replace(/[^\x20-\x7e]/gu, "_").slice(0, max);
 }
 
-function text(block: Buffer, at: number, max: number, value: string): void {
-  block.write(value, at, max, "utf8");
+/** Writes ASCII text, cut at `max`; returns the sum of its bytes. */
+function text(block: Uint8Array, at: number, max: number, value: string): number {
+  let sum = 0;
+  const length = Math.min(value.length, max);
+  for (let i = 0; i < length; i++) {
+    const code = value.charCodeAt(i) & 0x7f;
+    block[at + i] = code;
+    sum += code;
+  }
+  return sum;
 }
 
-/** width - 1 octal digits and a NUL; 0 for what does not fit (the truth is in the extended header). */
-function octal(block: Buffer, at: number, width: number, value: bigint): void {
-  const digits = value.toString(8).padStart(width - 1, "0");
-  block.write(digits.length < width ? `${digits}\0` : `${"0".repeat(width - 1)}\0`, at, width, "latin1");
+/** width - 1 octal digits and a NUL; 0 for what does not fit (the truth is in the extended header). Returns the sum
+ * of its bytes. Numbers have at most 33 bits, the field of 12. */
+function octal(block: Uint8Array, at: number, width: number, value: number): number {
+  let rest = value < 8 ** (width - 1) ? value : 0;
+  let sum = 0;
+  for (let i = width - 2; i >= 0; i--) {
+    const digit = 0x30 + (rest % 8);
+    block[at + i] = digit;
+    sum += digit;
+    rest = Math.floor(rest / 8);
+  }
+  return sum;
 }
 
 function clamp(value: bigint, max: bigint): bigint {
