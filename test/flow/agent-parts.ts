@@ -4,6 +4,7 @@ import { randomBytes } from "node:crypto";
 import { access, link, mkdir, mkdtemp, open, rm, symlink, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import type { ExecutionContext } from "ava";
 import type { ListSource } from "../../tools/agent/list-source.js";
@@ -156,4 +157,35 @@ export async function noLoopMounts(): Promise<string | undefined> {
     () => false,
   );
   return ready ? undefined : "no loop devices";
+}
+
+/** Path of gantry-fsmap as the tests build it. */
+export function fsmap(): string {
+  const { GANTRY_FSMAP } = process.env;
+  return GANTRY_FSMAP ?? fileURLToPath(new URL("../../../build/bin/gantry-fsmap", import.meta.url));
+}
+
+/** Mounts an image until the test ends. Whatever the test did, the file system is thawed before it is unmounted. */
+export async function mounted(
+  t: ExecutionContext,
+  image: string,
+  mountPoint: string,
+  options = "loop",
+): Promise<Mounted> {
+  await mkdir(mountPoint, { recursive: true });
+  await run("mount", "-o", options, image, mountPoint);
+  let there = true;
+  const unmount = async (): Promise<void> => {
+    if (!there) return;
+    await run(fsmap(), "thaw", mountPoint).catch(() => undefined);
+    await run("umount", mountPoint).catch(() => run("umount", "-l", mountPoint));
+    there = false;
+  };
+  t.teardown(unmount);
+  return { mountPoint, unmount };
+}
+
+export interface Mounted {
+  readonly mountPoint: string;
+  unmount(): Promise<void>;
 }

@@ -58,7 +58,17 @@ async function fill(file: FileHandle, listId: string, source: ListSource): Promi
   }
   const { members, extents, bytes, chunks, shared } = source.totals;
   const { volume, blockBytes } = source;
-  const header = { listId, volume, blockBytes, members, extents, bytes, chunks, digest: digest.digest(), shared };
+  const header = {
+    listId,
+    volume,
+    blockBytes,
+    members,
+    extents,
+    bytes,
+    chunks,
+    digest: new Uint8Array(digest.digest()),
+    shared,
+  };
   const encoded = encode(header, Number(CHUNKS_AT) - 12);
   const head = Buffer.alloc(Number(CHUNKS_AT));
   MAGIC.copy(head);

@@ -219,9 +219,10 @@ class ImageBuilder {
 
   #allocations(): string[] {
     const block = BigInt(this.facts.blockBytes);
+    const unit = BigInt(Math.max(this.facts.blockBytes, this.options.blockBytes ?? 512)); // powers of two both
     const commands: string[] = [];
     for (const member of this.plan.members) {
-      for (const { offset, length } of wholeUnits(member, block)) {
+      for (const { offset, length } of wholeUnits(member, unit)) {
         const first = offset / block;
         commands.push(`fallocate <${this.#inode(member.name)}> ${first} ${first + length / block - 1n}`);
       }
