@@ -10,8 +10,9 @@
  * meanwhile, so that this ends.
  *
  * Known gap: libiscsi 1.19 looks at the response code of a SCSI Response only when a residual flag is set. A
- * target that says "target failure" (RFC 7143 11.4.3, code 01h) with neither flag is taken for GOOD there,
- * and nothing that the library offers tells the two apart.
+ * target that says "target failure" (RFC 7143 11.4.3, code 01h) with neither flag is taken for GOOD there.
+ * READ commands are guarded against that (iscsi_task.c); for others nothing that the library offers tells
+ * the two apart.
  *
  * Cost per command: the library takes its PDU and header from a cache of its own; a CHECK CONDITION costs
  * it two small allocations. */
@@ -22,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "iscsi_session.h"
@@ -236,6 +238,7 @@ static gt_iscsi *new_session(void) {
   session->lu.ops = &iscsi_ops;
   session->lu.limits = (gt_lu_limits){.max_transfer = GT_ISCSI_MAX_TRANSFER, .max_queue = GT_ISCSI_SLOTS / 2};
   session->next_deadline_ns = UINT64_MAX;
+  if (getrandom(&session->random, sizeof session->random, 0) < 0) session->random = gt_now_ns();
   session->heard_ns = session->nop_ns = gt_now_ns();
   for (gt_iscsi_slot *slot = session->slots; slot < session->slots + GT_ISCSI_SLOTS; slot++) {
     slot->session = session;

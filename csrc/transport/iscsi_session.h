@@ -11,7 +11,8 @@ enum {
   GT_ISCSI_SLOTS = 128,              /* commands handed to the library at a time; more wait in `waiting` */
   GT_ISCSI_MAX_TRANSFER = 16u << 20, /* covers every 24-bit tape block length but the last byte's worth */
   GT_ISCSI_GRACE_MS = 5000,          /* for the answer to ABORT TASK, and for data already queued to leave */
-  GT_ISCSI_NOP_MS = 10000,           /* silence after which a NOP-Out keeps the session alive */
+  GT_ISCSI_CANARY = 16,
+  GT_ISCSI_NOP_MS = 10000, /* silence after which a NOP-Out keeps the session alive */
 };
 
 typedef enum gt_slot_state {
@@ -33,6 +34,9 @@ typedef struct gt_iscsi_slot {
   gt_io *io;
   struct scsi_task task;
   struct scsi_iovec iov;
+  uint8_t canary[GT_ISCSI_CANARY];  /* `guarded`: stands at the end of the buffer until data comes, */
+  uint8_t covered[GT_ISCSI_CANARY]; /* in place of these bytes */
+  bool guarded;
   uint64_t deadline_ns; /* of the command, or of the grace period; UINT64_MAX: none */
   uint8_t state;        /* gt_slot_state */
   uint8_t ends_as;      /* ABORTING, ABORTED: GT_ABORTED or GT_TIMED_OUT */
@@ -48,6 +52,7 @@ typedef struct gt_iscsi {
   bool lost;    /* seen inside a callback; acted upon outside of the library */
   uint32_t busy;
   uint32_t settling; /* ABORTED and LINGERING slots: nothing new is sent until they are gone */
+  uint64_t random;   /* state of the canaries' generator */
   uint64_t next_deadline_ns;
   uint64_t heard_ns, nop_ns;
   gt_io_list waiting, finished;

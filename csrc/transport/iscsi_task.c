@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/scsi.h"
 #include "iscsi_session.h"
 
 void gt_iscsi_release(gt_iscsi_slot *slot) {
@@ -63,12 +64,43 @@ static int32_t residual(const struct scsi_task *task) {
   return task->residual_status == SCSI_RESIDUAL_UNDERFLOW ? size : -size;
 }
 
+/* The library believes a target that says GOOD, and a SCSI Response that says "target failure" (RFC 7143
+ * 11.4.3, response 01h) has a status field of zero; neither does it count the bytes of Data-In PDUs. So the
+ * end of a buffer that is to be filled with payload is marked before, and must not bear the mark after. */
+static void guard(gt_iscsi_slot *slot) {
+  const gt_io *io = slot->io;
+  uint8_t opcode = io->cdb[0];
+  bool payload = opcode == GT_READ_6 || opcode == GT_READ_10 || opcode == GT_READ_12 || opcode == GT_READ_16;
+  slot->guarded = payload && io->dir == GT_DIR_IN && io->data_len >= GT_ISCSI_CANARY;
+  if (!slot->guarded) return;
+  for (size_t i = 0; i < GT_ISCSI_CANARY; i++) {
+    uint64_t x = slot->session->random = slot->session->random * 6364136223846793005u + 1442695040888963407u;
+    slot->canary[i] = (uint8_t)(x >> 56);
+  }
+  uint8_t *tail = (uint8_t *)io->data + io->data_len - GT_ISCSI_CANARY;
+  memcpy(slot->covered, tail, GT_ISCSI_CANARY);
+  memcpy(tail, slot->canary, GT_ISCSI_CANARY);
+}
+
+/* False: nothing was written to the end of the buffer. Then it is as it was. */
+static bool filled(const gt_iscsi_slot *slot) {
+  if (!slot->guarded) return true;
+  uint8_t *tail = (uint8_t *)slot->io->data + slot->io->data_len - GT_ISCSI_CANARY;
+  if (memcmp(tail, slot->canary, GT_ISCSI_CANARY) != 0) return true;
+  memcpy(tail, slot->covered, GT_ISCSI_CANARY);
+  return false;
+}
+
 static void take_answer(gt_iscsi_slot *slot, int status) {
   gt_io *io = slot->io;
   io->outcome = GT_DELIVERED;
   io->status = (uint8_t)status;
   io->resid = residual(&slot->task);
   if (status == SCSI_STATUS_CHECK_CONDITION) take_sense(io, &slot->task.datain);
+  if (!filled(slot) && status == SCSI_STATUS_GOOD && io->resid == 0) {
+    io->outcome = GT_TRANSPORT;
+    io->resid = io->data_len > INT32_MAX ? INT32_MAX : (int32_t)io->data_len;
+  }
   bool early = io->dir == GT_DIR_OUT && (status != SCSI_STATUS_GOOD || io->resid != 0);
   if (!early || output_drained(slot->session)) {
     end(slot);
@@ -131,6 +163,8 @@ int gt_iscsi_start(gt_iscsi *session, gt_io *io, uint64_t deadline_ns) {
   memcpy(task->cdb, io->cdb, io->cdb_len);
   task->cdb_size = io->cdb_len;
   task->expxferlen = io->dir == GT_DIR_NONE ? 0 : (int)io->data_len;
+  slot->io = io;
+  guard(slot);
   slot->iov = (struct scsi_iovec){.iov_base = io->data, .iov_len = (size_t)task->expxferlen};
   if (task->expxferlen && io->dir == GT_DIR_IN) {
     task->xfer_dir = SCSI_XFER_READ;
@@ -139,9 +173,11 @@ int gt_iscsi_start(gt_iscsi *session, gt_io *io, uint64_t deadline_ns) {
     task->xfer_dir = SCSI_XFER_WRITE;
     scsi_task_set_iov_out(task, &slot->iov, 1);
   }
-  if (iscsi_scsi_command_async(session->context, (int)session->lun, task, on_answer, NULL, slot)) return -EIO;
+  if (iscsi_scsi_command_async(session->context, (int)session->lun, task, on_answer, NULL, slot)) {
+    slot->io = NULL;
+    return -EIO;
+  }
   session->free_slots = slot->next_free;
-  slot->io = io;
   slot->state = GT_SLOT_SENT;
   io->priv[0] = (uint64_t)(uintptr_t)slot;
   set_deadline(slot, deadline_ns);

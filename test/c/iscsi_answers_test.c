@@ -113,6 +113,33 @@ static void test_data_in(iscsi_fake *fake) {
   gt_lu_close(lu);
 }
 
+static void test_read_without_data(iscsi_fake *fake) {
+  static const struct {
+    const char *name;
+    uint8_t order, response, flags, outcome;
+    uint32_t residual, bytes;
+  } reads[] = {{"a read that is GOOD with all its data", FAKE_DATA, 0, 0, GT_DELIVERED, 0, 512},
+               {"a read that is GOOD with underflow", FAKE_DATA, 0, U, GT_DELIVERED, 412, 100},
+               {"a read that is GOOD with less data, and does not say so", FAKE_DATA, 0, 0, GT_TRANSPORT, 0, 100},
+               {"a read that is GOOD without any data", FAKE_ANSWER, 0, 0, GT_TRANSPORT, 0, 0},
+               {"a read with response 01h, target failure", FAKE_ANSWER, 1, 0, GT_TRANSPORT, 0, 0}};
+  for (size_t i = 0; i < sizeof reads / sizeof *reads; i++) {
+    TEST(reads[i].name);
+    gt_lu *lu = open_fake(fake);
+    uint8_t data[512];
+    gt_io io = ordered(reads[i].order, data, sizeof data, GT_DIR_IN);
+    io.cdb[0] = 0x88; /* READ(16) */
+    io.cdb[3] = reads[i].response;
+    io.cdb[4] = reads[i].flags;
+    gt_store_be32(io.cdb + 5, reads[i].residual);
+    gt_store_be32(io.cdb + 9, reads[i].bytes);
+    if (reads[i].order == FAKE_ANSWER) io.cdb[9] = 0;
+    CHECK_EQ(gt_lu_execute(lu, &io), 0);
+    CHECK_EQ(io.outcome, reads[i].outcome);
+    gt_lu_close(lu);
+  }
+}
+
 static void test_lost(iscsi_fake *fake) {
   static const struct {
     const char *name;
@@ -331,6 +358,7 @@ int main(void) {
   fake_start(&fake);
   test_answers(&fake);
   test_data_in(&fake);
+  test_read_without_data(&fake);
   test_lost(&fake);
   test_abort(&fake);
   test_early_answer(&fake);

@@ -1,6 +1,6 @@
 /* An iSCSI target that answers as it is told, for what no decent target does: every status, response code
- * and residual, answers that come early, late, or never (RFC 7143 11). Opcode C0h; byte 1 of the CDB says
- * what to do. Everything else about it is as small as libiscsi allows. */
+ * and residual, answers that come early, late, or never (RFC 7143 11). Byte 1 of the CDB says what
+ * to do, whatever the opcode. Everything else about it is as small as libiscsi allows. */
 #ifndef ISCSI_FAKE_H
 #define ISCSI_FAKE_H
 
@@ -128,7 +128,7 @@ static inline bool fake_command(iscsi_fake *fake, int fd, const uint8_t *request
   const uint8_t *cdb = request + 32;
   uint8_t bhs[48];
   atomic_fetch_add(&fake->commands, 1);
-  switch (cdb[0] == 0xC0 ? cdb[1] : FAKE_ANSWER) {
+  switch (cdb[1]) {
   case FAKE_DATA: fake_data(fake, fd, request); return true;
   case FAKE_HOLD:
     fake->tmf_answer = cdb[2];

@@ -130,7 +130,8 @@ static int run_iscsi(char **args) {
                .tells_overflow = false, /* tgtd refuses an allocation length larger than the data buffer */
                .times_out = true,
                .no_residual_of_illegal_opcode = true,
-               .wrong_residual_of_tape_sense = true,
+               .junk_at_tape_mark = true,
+               .nothing_of_a_longer_block = true,
                .end_of_data_with_eom = true,
                .largest = 8 << 20,
                .context = &peer};
