@@ -1,6 +1,7 @@
 // Takes block lists in: chunks in any order, each acknowledged when it is on stable storage, the list "whole"
 // only after all of it was read back and found right. State is rebuilt from the store after a restart.
 
+import { setImmediate as breathe } from "node:timers/promises";
 import * as v from "valibot";
 import type { ListChunk, ListHeader } from "../list.js";
 import type { Clock } from "../sys/clock.js";
@@ -150,6 +151,8 @@ export class ListReceiver {
     if (this.#entry(listId) !== entry) throw unknown(listId);
     if (entry.sizes[index] === 0) await this.#store1(entry, index, data);
     else await this.#compare(entry, index, data);
+    // Dropped meanwhile, and perhaps opened again: this chunk is not of the list that is there now.
+    if (this.#entry(listId) !== entry) throw unknown(listId);
     return this.status(listId);
   }
 
@@ -263,6 +266,8 @@ export class ListReceiver {
       const check = new ListCheck(entry.header);
       for (let index = 0; index < chunks && entry.state === "checking"; index++) {
         check.add(await this.#get(listId, index), index);
+        // A store may answer at once: let other work in between chunks.
+        await breathe();
       }
       // Somebody dropped it meanwhile, and waits for this to end.
       if (entry.state !== "checking") throw unknown(listId);

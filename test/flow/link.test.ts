@@ -220,6 +220,25 @@ for (const protocol of VERSIONS) {
     t.deepEqual(await broker.send("status.get", {}), { fine: true });
   });
 
+  test(`${protocol}: what was sent but not acknowledged when the connection broke is sent again, in order`, async (t) => {
+    const server = await mosquitto(t);
+    const sender = await peer(t, serverOptions(server.port, "sender", { protocol }));
+    server.freeze();
+    const sent = Array.from({ length: 40 }, (_, i) => sender.publish(message(`in/${i}`)));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    await server.kill();
+    await until("the sender notices", () => !sender.state.connected);
+    await server.start();
+    await Promise.all(sent);
+    const arrived = [...server.log().matchAll(/Received PUBLISH from sender \(.*'in\/(\d+)'/g)].map((match) =>
+      Number(match[1]),
+    );
+    t.deepEqual(
+      arrived,
+      Array.from({ length: 40 }, (_, i) => i),
+    );
+  });
+
   test(`${protocol}: rebirth publishes the birth of the connection again`, async (t) => {
     const server = await mosquitto(t);
     const bridge = door(t, serverOptions(server.port, "bridge", { protocol }));

@@ -19,6 +19,8 @@ export interface Mosquitto {
   readonly port: number;
   /** Only with tls. */
   readonly pki: Pki | undefined;
+  /** Stops it from doing anything, connections stay up; only kill() and close() help. */
+  freeze(): void;
   /** Ends it without a farewell, as a crash does; start() brings it back on the same port. */
   kill(): Promise<void>;
   start(): Promise<void>;
@@ -65,6 +67,7 @@ export async function startMosquitto(options: MosquittoOptions = {}): Promise<Mo
   return {
     port,
     pki,
+    freeze: () => void child?.kill("SIGSTOP"),
     kill,
     start,
     log: () => log,

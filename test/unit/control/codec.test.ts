@@ -201,27 +201,32 @@ test(
 );
 
 /** Everything that messages are made of, integers in the form that decode() gives them. */
-const values = fc.letrec((tie) => ({
-  value: fc.oneof(
-    { maxDepth: 4 },
-    fc.constantFrom(null, true, false),
-    fc.maxSafeInteger(),
-    fc.bigInt({ min: 2n ** 53n, max: 2n ** 64n - 1n }),
-    fc.bigInt({ min: -(2n ** 64n), max: -(2n ** 53n) }),
-    fc.double({ noNaN: true }).filter((x) => !Number.isSafeInteger(x) || Object.is(x, -0)),
-    fc.string({ unit: "binary" }),
-    fc.string({ unit: "grapheme", minLength: 20, maxLength: 200 }),
-    fc.uint8Array(),
-    fc.array(fc.bigInt({ min: 0n, max: 2n ** 64n - 1n })).map((a) => new BigUint64Array(a)),
-    fc.array(fc.nat()).map((a) => new Uint32Array(a)),
-    fc.array(tie("value"), { maxLength: 6 }),
-    fc.dictionary(
-      fc.string({ unit: "binary" }).filter((key) => key !== "__proto__"),
-      tie("value"),
-      { maxKeys: 6, noNullPrototype: true },
+const valuesWith = (...numbers: fc.Arbitrary<unknown>[]): fc.Arbitrary<unknown> =>
+  fc.letrec((tie) => ({
+    value: fc.oneof(
+      { maxDepth: 4 },
+      ...numbers,
+      fc.constantFrom(null, true, false),
+      fc.maxSafeInteger(),
+      fc.bigInt({ min: 2n ** 53n, max: 2n ** 64n - 1n }),
+      fc.double({ noNaN: true }).filter((x) => !Number.isSafeInteger(x)),
+      fc.string({ unit: "binary" }),
+      fc.string({ unit: "grapheme", minLength: 20, maxLength: 200 }),
+      fc.uint8Array(),
+      fc.array(fc.bigInt({ min: 0n, max: 2n ** 64n - 1n })).map((a) => new BigUint64Array(a)),
+      fc.array(fc.nat()).map((a) => new Uint32Array(a)),
+      fc.array(tie("value"), { maxLength: 6 }),
+      fc.dictionary(
+        fc.string({ unit: "binary" }).filter((key) => key !== "__proto__"),
+        tie("value"),
+        { maxKeys: 6, noNullPrototype: true },
+      ),
     ),
-  ),
-})).value;
+  })).value;
+
+const values = valuesWith(fc.constant(-0), fc.bigInt({ min: -(2n ** 64n), max: -(2n ** 53n) }));
+/** cbor-x writes -0 as 0 and refuses integers below -2^63. */
+const valuesOfCborX = valuesWith(fc.bigInt({ min: -(2n ** 63n) + 1n, max: -(2n ** 53n) }));
 
 test("what is encoded decodes to the same value, and encodes to the same bytes again", (t) => {
   fc.assert(
@@ -238,7 +243,7 @@ test("what is encoded decodes to the same value, and encodes to the same bytes a
 test("what cbor-x encodes is read: the same values by way of another encoder", (t) => {
   const other = new Encoder({ useRecords: false, tagUint8Array: false });
   fc.assert(
-    fc.property(values, (value) => {
+    fc.property(valuesOfCborX, (value) => {
       t.deepEqual(decode(new Uint8Array(other.encode(value))), value);
     }),
     { numRuns: 300 },

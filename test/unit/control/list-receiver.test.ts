@@ -175,6 +175,24 @@ test("a list whose last chunk was stored but not checked before a crash is check
   t.is((await again.open(header, "d")).state, "whole");
 });
 
+test("a list that was whole but has lost a chunk is incomplete after a restart", async (t) => {
+  class LossyStore extends MemoryChunkStore {
+    override async chunks(listId: string): ReturnType<MemoryChunkStore["chunks"]> {
+      return (await super.chunks(listId)).filter(({ index }) => index !== 1);
+    }
+  }
+  const store = new LossyStore();
+  const { lists } = bench({}, store);
+  const { header, chunks } = sample();
+  await lists.open(header, "d");
+  for (const [i, chunk] of chunks.entries()) await lists.chunk("l1", i, chunk);
+  t.is(lists.whole("l1").device, "d");
+  const again = bench({}, store).lists;
+  await again.load();
+  t.throws(() => again.whole("l1"), { code: "LIST_INCOMPLETE" });
+  t.is((await again.chunk("l1", 1, at(chunks, 1))).state, "whole");
+});
+
 test("chunks without a record, and records that cannot be read, are dropped when the state is rebuilt", async (t) => {
   const { store, lists } = bench();
   await store.put("orphan", 0, new Uint8Array([1]));
@@ -419,6 +437,7 @@ test("a drop while chunks are being stored leaves nothing behind, and the id can
   const { header, chunks } = sample();
   await lists.open(header, "d");
   const put = lists.chunk("l1", 0, at(chunks, 0));
+  while (gates.length === 0) await new Promise(setImmediate);
   const drop = lists.drop("l1");
   const reopened = lists.open(header, "d");
   await t.throwsAsync(lists.chunk("l1", 1, at(chunks, 1)), { code: "LIST_UNKNOWN" });
@@ -431,35 +450,37 @@ test("a drop while chunks are being stored leaves nothing behind, and the id can
 
 test("a drop while the list is being checked leaves nothing behind", async (t) => {
   class HookedStore extends MemoryChunkStore {
-    onGet: (() => void) | undefined;
+    onStep: (() => void) | undefined;
     override async get(listId: string, index: number): Promise<Uint8Array | undefined> {
-      this.onGet?.();
+      this.onStep?.();
       return super.get(listId, index);
     }
     override async putMeta(listId: string, meta: Uint8Array): Promise<void> {
+      this.onStep?.();
       await new Promise(setImmediate);
       await super.putMeta(listId, meta);
     }
   }
-  for (const getsBefore of [1, 2, 3]) {
+  // Three chunks are read, then the record is written.
+  for (const step of [1, 2, 3, 4]) {
     const store = new HookedStore();
     const { lists } = bench({}, store);
     const { header, chunks } = sample();
     await lists.open(header, "d");
     let dropped: Promise<void> | undefined;
-    let gets = 0;
-    store.onGet = () => {
-      gets += 1;
-      if (gets === getsBefore) queueMicrotask(() => (dropped = lists.drop("l1")));
+    let steps = 0;
+    store.onStep = () => {
+      steps += 1;
+      if (steps === step) queueMicrotask(() => (dropped = lists.drop("l1")));
     };
     const sent = await Promise.allSettled(chunks.map((bytes, i) => lists.chunk("l1", i, bytes)));
     t.true(
       sent.every((one) => one.status === "rejected"),
-      `after ${getsBefore}`,
+      `in step ${step}`,
     );
     await dropped;
-    t.deepEqual(await store.lists(), [], `after ${getsBefore}`);
-    store.onGet = undefined;
+    t.deepEqual(await store.lists(), [], `in step ${step}`);
+    store.onStep = undefined;
     await lists.open(header, "d");
     for (const [i, bytes] of chunks.entries()) await lists.chunk("l1", i, bytes);
     t.is(lists.whole("l1").device, "d");
