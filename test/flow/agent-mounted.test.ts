@@ -1,11 +1,11 @@
 // The agent on mounted ext4 and xfs, as root: lists by FIEMAP, and the restore behind the file system's back.
-import { appendFile, lstat, mkdir, readFile, readlink, truncate, writeFile } from "node:fs/promises";
+import { appendFile, lstat, mkdir, readFile, readlink, stat, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import test from "ava";
+import test, { type ExecutionContext } from "ava";
 import { Glist, writeGlist } from "../../tools/agent/glist.js";
 import { listMounted } from "../../tools/agent/list-mounted.js";
 import { prepareMounted, settleMounted } from "../../tools/agent/prepare-mounted.js";
-import { listedMembers, restoreMembers } from "../../tools/agent/restore-map.js";
+import { listedMembers, rangesOf, restoreMembers } from "../../tools/agent/restore-map.js";
 import {
   contentOf,
   fragmented,
@@ -212,4 +212,62 @@ rootTest("an image that is mounted is neither listed nor changed as an image", a
   await make["ext4, 4 KiB blocks"](image);
   await mounted(t, image, join(folder, "fs"));
   await t.throwsAsync(listImage({ image }), { code: "AGENT_FS_UNCLEAN", message: /is mounted at/ });
+});
+
+rootTest("on a partition, whole-disk lists count from the start of the disk", async (t) => {
+  const folder = await temporary(t);
+  const disk = join(folder, "disk.img");
+  const mbr = Buffer.alloc(512);
+  mbr[446 + 4] = 0x83; // one partition: type Linux, first sector, sectors
+  mbr.writeUInt32LE(6144, 446 + 8);
+  mbr.writeUInt32LE((80 << 11) - 6144, 446 + 12);
+  mbr.writeUInt16LE(0xaa55, 510);
+  await writeFile(disk, mbr);
+  await truncate(disk, 80 << 20);
+  const loop = (await run("losetup", "-P", "-f", "--show", disk)).trim();
+  t.teardown(() => run("losetup", "-d", loop));
+  if (
+    await stat(`${loop}p1`).then(
+      () => false,
+      () => true,
+    )
+  )
+    return t.log("SKIPPED: the kernel makes no partitions here");
+  await run("mke2fs", "-q", "-F", "-t", "ext4", `${loop}p1`);
+  const mountPoint = join(folder, "fs");
+  await mkdir(mountPoint);
+  await run("mount", `${loop}p1`, mountPoint);
+  t.teardown(() => run("umount", mountPoint));
+  await makeTree(mountPoint);
+  const source = await listMounted({ paths: [join(mountPoint, "dir")], helper, wholeDisk: true });
+  const listed = await taken(source);
+  t.is(source.mounted.deviceOffset, 6144n * 512n);
+  t.deepEqual([...listed.keys()].slice(0, 3), ["dir", "dir/deep", "dir/deep/er"]);
+  for (const [name, entry] of listed) {
+    if (entry.member.type !== "file") continue;
+    t.true((await contentOf(disk, entry)).equals(await readFile(join(mountPoint, name))), name);
+  }
+});
+
+rootTest("a device offset moves every place, for a list and for a restore", async (t) => {
+  const folder = await temporary(t);
+  const disk = join(folder, "disk.img");
+  const offset = 3n << 20n;
+  const image = join(folder, "fs.img");
+  await make["ext4, 4 KiB blocks"](image);
+  await writeFile(disk, Buffer.concat([Buffer.alloc(Number(offset)), await readFile(image)]));
+  const { mountPoint } = await mounted(t, disk, join(folder, "fs"), `loop,offset=${offset}`);
+  await makeTree(mountPoint);
+  const listed = await taken(await listMounted({ paths: [join(mountPoint, "dir")], helper, deviceOffset: offset }));
+  t.deepEqual([...listed.keys()].slice(0, 3), ["dir", "dir/deep", "dir/deep/er"]);
+  const target = join(mountPoint, "restored");
+  await mkdir(target);
+  const members = [...listed.values()].map(({ member: { extents: _, ...member }, extents }) => ({
+    ...member,
+    ranges: rangesOf(extents),
+  }));
+  const places = await taken(await prepareMounted({ target, members, helper, deviceOffset: offset }));
+  await moveBlocks(disk, listed, disk, places);
+  await settleMounted({ target, members: places.values(), helper, deviceOffset: offset });
+  await compareTrees(t, mountPoint, target, listed.keys());
 });
