@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <chrono>
+#include <utility>
 
 #include "events.h"
 
@@ -75,6 +76,16 @@ void CopyCore::Open(Napi::Env) {
   if (!closed_ && !on_events_.IsEmpty()) on_events_.Call({});
 }
 
+void CopyCore::ExpectEnd(Napi::Env env) {
+  if (held_ || ended_ || state_ != State::kRunning) return;
+  held_ = true;
+  mailbox_->Hold(env);
+}
+
+void CopyCore::Let() {
+  if (std::exchange(held_, false)) mailbox_->Release(env_);
+}
+
 size_t CopyCore::TakeRaw(gt_event *events, size_t max) {
   if (state_ == State::kRunning) return gt_copy_take(copy_, events, max);
   if (state_ == State::kRetiring) return 0;
@@ -99,8 +110,7 @@ Napi::Array CopyCore::Take(Napi::Env env) {
   }
   if (ended_) on_events_.Reset();
   // More may lie there, of which the engine has told already.
-  else if (total >= kTakeMax)
-    mailbox_->Post(shared_from_this());
+  if (!ended_ && total >= kTakeMax) mailbox_->Post(shared_from_this());
   return taken;
 }
 
@@ -117,6 +127,7 @@ gt_copy_stats CopyCore::Stats(Napi::Env env) const {
 Napi::Promise CopyCore::Close(Napi::Env env) {
   closed_ = true;
   on_events_.Reset();
+  Let();
   Pledge pledge(env, mailbox_);
   Napi::Promise promise = pledge.Promise();
   if (state_ == State::kRetired)
@@ -129,6 +140,7 @@ Napi::Promise CopyCore::Close(Napi::Env env) {
 
 void CopyCore::Collected() {
   closed_ = true;
+  Let();
   Retire();
 }
 

@@ -58,7 +58,8 @@ public:
     gt_runner *runner;
   };
 
-  CopyCore(std::shared_ptr<Mailbox> mailbox, bool sha256) : mailbox_(std::move(mailbox)), sha256_(sha256) {}
+  CopyCore(napi_env env, std::shared_ptr<Mailbox> mailbox, bool sha256)
+      : env_(env), mailbox_(std::move(mailbox)), sha256_(sha256) {}
   ~CopyCore() override { ReleaseKept(); }
 
   // All on the event loop, unless said otherwise.
@@ -68,6 +69,8 @@ public:
              const std::vector<Napi::Object> &handles, Napi::Function on_events);
   // The engine; throws when the handle is closed. nullptr: the run was retired because one of its units was closed.
   gt_copy *Engine(Napi::Env env) const;
+  // From now on the run ends by itself, and the process stays alive until DONE was taken or the copy closed.
+  void ExpectEnd(Napi::Env env);
   Napi::Array Take(Napi::Env env);
   gt_copy_stats Stats(Napi::Env env) const;
   Napi::Promise Close(Napi::Env env);
@@ -92,13 +95,16 @@ private:
   void Finish();
   void Settle(Napi::Env env);
   void ReleaseKept();
+  void Let(); // the process go
   size_t TakeRaw(gt_event *events, size_t max);
 
+  const napi_env env_;
   std::shared_ptr<Mailbox> mailbox_;
   const bool sha256_;
   State state_ = State::kIdle;
   bool closed_ = false; // take and the rest throw
   bool ended_ = false;  // DONE was taken
+  bool held_ = false;   // the process, by ExpectEnd
   gt_copy *copy_ = nullptr;
   std::shared_ptr<ArenaCore> arena_;
   Napi::ObjectReference arena_handle_;

@@ -50,7 +50,8 @@ void ReadUnits(Napi::Array list, std::vector<gt_copy_lu> &units, std::vector<Nap
   }
 }
 
-// startCopy(arena, units, ringBytes, tapeBlockBytes, ioBytes, depth, sha256, zeroFill, streamOffset, tapeObject,
+// startCopy(arena, units, ringBytes, tapeBlockBytes, ioBytes, depth, sha256, zeroFill, sourceCrcs, streamOffset,
+// tapeObject,
 //   digest | null, checkpointBytes, checkpointMs, bytesPerS, commandTimeoutMs, tapeTimeoutMs, retryLimit,
 //   busyLimitMs, onEvents)
 Napi::Value StartCopy(const Napi::CallbackInfo &info) {
@@ -67,6 +68,7 @@ Napi::Value StartCopy(const Napi::CallbackInfo &info) {
   options.depth = args.U16();
   options.sha256 = args.Bool();
   options.zero_fill = args.Bool();
+  options.source_crcs = args.Bool();
   options.stream_offset = args.U64();
   options.tape_object = args.U64();
   if (!UnpackDigest(args.ByteView(), &options.digest))
@@ -79,7 +81,7 @@ Napi::Value StartCopy(const Napi::CallbackInfo &info) {
   options.retry_limit = args.U32();
   options.busy_limit_ms = args.U32();
   Napi::Function on_events = args.Function();
-  auto copy = std::make_shared<CopyCore>(Host::Of(info.Env()).mailbox, options.sha256);
+  auto copy = std::make_shared<CopyCore>(info.Env(), Host::Of(info.Env()).mailbox, options.sha256);
   copy->Start(info.Env(), options, arena, units, handles, on_events);
   return WrapHandle(info.Env(), copy);
 }
@@ -118,6 +120,14 @@ Napi::Value Append(const Napi::CallbackInfo &info) {
   return Napi::Boolean::New(info.Env(), true);
 }
 
+// After finish and cancel the run comes to its end without further calls.
+template <void (*Control)(gt_copy *)> void Conclude(const Napi::CallbackInfo &info) {
+  auto copy = Args(info).Handle<CopyCore>();
+  gt_copy *engine = copy->Engine(info.Env());
+  if (engine) Control(engine);
+  copy->ExpectEnd(info.Env());
+}
+
 // A run that was retired has nothing left to control.
 template <void (*Control)(gt_copy *)> void Steer(const Napi::CallbackInfo &info) {
   gt_copy *engine = Args(info).Handle<CopyCore>()->Engine(info.Env());
@@ -148,10 +158,10 @@ void ExportArena(Napi::Env env, Napi::Object exports) {
 void ExportCopy(Napi::Env env, Napi::Object exports) {
   exports.Set("startCopy", Napi::Function::New<StartCopy>(env, "startCopy"));
   exports.Set("copyAppend", Napi::Function::New<Append>(env, "copyAppend"));
-  exports.Set("copyFinish", Napi::Function::New<Steer<gt_copy_finish>>(env, "copyFinish"));
+  exports.Set("copyFinish", Napi::Function::New<Conclude<gt_copy_finish>>(env, "copyFinish"));
   exports.Set("copyPause", Napi::Function::New<Steer<gt_copy_pause>>(env, "copyPause"));
   exports.Set("copyResume", Napi::Function::New<Steer<gt_copy_resume>>(env, "copyResume"));
-  exports.Set("copyCancel", Napi::Function::New<Steer<gt_copy_cancel>>(env, "copyCancel"));
+  exports.Set("copyCancel", Napi::Function::New<Conclude<gt_copy_cancel>>(env, "copyCancel"));
   exports.Set("copyRate", Napi::Function::New<Rate>(env, "copyRate"));
   exports.Set("copyTake", Napi::Function::New<Take>(env, "copyTake"));
   exports.Set("copyStats", Napi::Function::New<Stats>(env, "copyStats"));

@@ -75,6 +75,7 @@ void FillDigest(Napi::Env env, Napi::Object object, const gt_event &event, bool 
   object.Set("tag", Plain(env, event.tag));
   object.Set("bytes", Wide(env, event.bytes));
   object.Set("crc32c", Plain(env, event.crc32c));
+  object.Set("streamOffset", Wide(env, event.stream_offset));
   if (sha256) object.Set("sha256", CopyBytes(env, event.sha256, sizeof event.sha256));
 }
 
@@ -99,6 +100,7 @@ Napi::Object EventObject(Napi::Env env, const gt_event &event, bool sha256) {
     object.Set("streamOffset", Wide(env, event.stream_offset));
     object.Set("object", Wide(env, event.object));
     object.Set("digest", PackDigest(env, event.digest));
+    object.Set("final", Napi::Boolean::New(env, event.count == 1));
     break;
   case GT_EV_DIGEST: FillDigest(env, object, event, sha256); break;
   case GT_EV_BLOCK_CRCS:

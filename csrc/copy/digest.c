@@ -24,7 +24,7 @@ void gt_digest_open(gt_digest *digest, uint32_t tag) {
 void gt_digest_update(gt_digest *digest, const uint8_t *data, size_t len) {
   uint32_t crc = gt_crc32c(0, data, len);
   digest->block_crc32c = gt_crc32c_combine(digest->block_crc32c, crc, len);
-  if (!digest->tag) return;
+  if (!digest->tag || digest->aside) return;
   digest->crc32c = gt_crc32c_combine(digest->crc32c, crc, len);
   digest->bytes += len;
   if (digest->sha256) gt_sha256_update(&digest->sha, data, len);

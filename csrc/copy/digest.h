@@ -10,6 +10,7 @@ typedef struct gt_digest {
   uint32_t tag; /* 0: no member is open */
   uint32_t crc32c;
   uint64_t bytes;
+  bool aside;            /* bytes go into the block's CRC only (GT_TAG_ASIDE) */
   uint32_t block_crc32c; /* of the bytes since it was last set to 0 */
   bool sha256;
   gt_sha256 sha;

@@ -20,7 +20,6 @@ enum {
   DEFAULT_BUSY_MS = 60000,
   SMALLEST_TAPE_BLOCK = 512,
   LARGEST_TAPE_BLOCK = 8 << 20,
-  CRCS_BYTES = 4096 * 4,
 };
 
 void gt_publish_produced(gt_copy *copy, uint64_t position) {
@@ -154,11 +153,12 @@ static int allocate(gt_copy *copy) {
   gt_scatter *s = &copy->scatter;
   copy->lus = malloc(o->lu_count * sizeof *copy->lus);
   s->dirty = calloc(o->lu_count, sizeof *s->dirty);
-  s->crcs = malloc(CRCS_BYTES);
-  int result = copy->lus && s->dirty && s->crcs ? 0 : -ENOMEM;
+  int result = copy->lus && s->dirty ? 0 : -ENOMEM;
   if (copy->lus) memcpy(copy->lus, o->lus, o->lu_count * sizeof *copy->lus);
   int parts[] = {
       gt_program_init(&copy->program, copy->lus, o->lu_count, o->stream_offset),
+      gt_crcs_init(&s->crcs),
+      gt_crcs_init(&copy->gather.crcs),
       gt_events_init(&copy->events, o->notify, o->notify_context),
       gt_marks_init(&copy->tags, GT_TAGS),
       gt_marks_init(&copy->trail.marks, GT_TRAIL),
@@ -179,7 +179,8 @@ static void release(gt_copy *copy) {
   gt_events_free(&copy->events);
   gt_ring_unmap(&copy->ring);
   free(copy->scatter.dirty);
-  free(copy->scatter.crcs);
+  gt_crcs_free(&copy->scatter.crcs);
+  gt_crcs_free(&copy->gather.crcs);
   free(copy->scatter.held);
   free(copy->lus);
   free(copy);

@@ -38,7 +38,8 @@ typedef enum gt_op {
   GT_OP_HOLD = 6,     /* scatter: kept for the caller (GT_EV_HELD), at most GT_HOLD_MAX bytes; addr = caller's cookie */
   GT_OP_COMPARE = 7,  /* scatter: read the extent and compare; a difference is GT_EV_MISCOMPARE */
   GT_OP_FILEMARK = 8, /* scatter, bytes = 0: ends the current tape block as it is (short), writes addr filemarks */
-  GT_OP_FLUSH = 9,    /* scatter, bytes = 0: everything before it is on the medium before anything after it */
+  GT_OP_FLUSH = 9,    /* scatter, bytes = 0: everything before it is on the medium before anything after it, and a
+                         checkpoint says so */
   GT_OP_LOCATE =
       10, /* either side, bytes = 0: tape to logical object addr; what was left of a gathered block is dropped */
   GT_OP_SPACE =
@@ -95,6 +96,7 @@ typedef struct gt_copy_options {
   uint32_t tape_block_bytes;     /* 512 … 8 MiB; largest block expected when the tape is the source */
   uint32_t io_bytes;             /* largest disk transfer wanted; 0: 1 MiB */
   uint16_t depth;                /* disk commands outstanding on each side; 0: 16 */
+  bool source_crcs;              /* BLOCK_CRCS of the blocks that a tape source gave, too */
   bool sha256;                   /* SHA-256 of each tagged member, besides CRC32C */
   bool zero_fill;                /* medium errors of a disk source: record, fill with zeros, go on */
   uint64_t stream_offset;        /* stream position of the first byte of this run (for events) */
@@ -117,7 +119,8 @@ typedef enum gt_event_type {
                      */
   GT_EV_DIGEST, /* member `tag` is complete: crc32c, sha256, bytes; stream_offset = after its last byte. To be trusted
                    over a crash only when a checkpoint at or after that offset has been seen */
-  GT_EV_BLOCK_CRCS,   /* CRC32C of tape blocks [object, object + count): comes before the checkpoint that covers them */
+  GT_EV_BLOCK_CRCS,   /* CRC32C of tape blocks [object, object + count): those written come before the checkpoint that
+                         covers them */
   GT_EV_HELD,         /* bytes kept by HOLD: cookie, data, data_len */
   GT_EV_MEDIUM_ERROR, /* zero_fill: lu, lba, blocks lost, sense; stream_offset */
   GT_EV_MISCOMPARE,   /* lu, lba, stream_offset of the first difference in the piece */

@@ -78,8 +78,11 @@ static enum gt_step step(gt_copy *copy, uint64_t *need, uint64_t *until) {
 }
 
 static void note_state(gt_copy *copy, int state) {
-  if (atomic_load_explicit(&copy->gather_state, memory_order_relaxed) != state)
-    atomic_store(&copy->gather_state, state);
+  int before = atomic_load_explicit(&copy->gather_state, memory_order_relaxed);
+  if (before == state) return;
+  atomic_store(&copy->gather_state, state);
+  /* A tape that had nothing to wait for has now. */
+  if (before == GT_STARVED || before == GT_HELD_BACK) gt_park_signal(&copy->scatter.park);
 }
 
 static int state_of(const gt_gather *g, enum gt_step why) {
@@ -123,6 +126,7 @@ static void settle_commands(gt_copy *copy) {
 static void end(gt_copy *copy) {
   gt_gather *g = &copy->gather;
   settle_commands(copy);
+  gt_crcs_tell(&g->crcs, &copy->events);
   if (!g->failed && gt_stopping(copy)) g->ending.result = GT_RESULT_CANCELLED;
   atomic_store(&copy->gather_state, GT_ENDED);
   gt_park_signal(&copy->scatter.park);

@@ -1,5 +1,6 @@
 #include <errno.h>
 
+#include "../core/crc32c.h"
 #include "internal.h"
 #include "tape.h"
 
@@ -32,6 +33,14 @@ static void land(gt_copy *copy, const gt_cmd *cmd, int64_t bytes) {
   if (bytes <= 0) {
     fail_tape(copy, GT_RESULT_DEVICE_ERROR, cmd);
     return;
+  }
+  if (copy->options.source_crcs) {
+    uint32_t crc = gt_crc32c(0, gt_ring_at(&copy->ring, g->landed), (size_t)bytes);
+    if (!gt_crcs_add(&g->crcs, &copy->events, g->object, crc)) {
+      gt_end_with_error(&g->ending, GT_RESULT_INTERNAL, true, -ENOMEM);
+      g->failed = true;
+      return;
+    }
   }
   gt_trail_block(&copy->trail, g->landed, g->object++, (uint32_t)bytes);
   g->landed += (uint64_t)bytes;

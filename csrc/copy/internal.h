@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "crcs.h"
 #include "digest.h"
 #include "engine.h"
 #include "events.h"
@@ -76,6 +77,7 @@ typedef struct gt_gather {
   uint64_t landed;    /* tape: end of the block that was read last; past allocated: left over for the next segment */
   uint64_t object;    /* tape: logical object that comes next */
   bool object_known;
+  gt_crcs crcs;    /* tape: of blocks that were read, where wanted */
   gt_cmd *reading; /* tape: the READ that is outstanding */
   bool at_mark;    /* tape: the last READ passed a filemark */
   gt_cmd *broken;  /* disk: commands with medium errors, to be repaired */
@@ -112,9 +114,7 @@ typedef struct gt_scatter {
   bool volume_full;
   uint64_t object;        /* where the next block goes */
   uint64_t idle_since_ns; /* the drive waits for data; 0: it does not */
-  uint8_t *crcs;          /* of blocks since the last BLOCK_CRCS, little-endian */
-  uint32_t crc_count;
-  uint64_t crc_object;
+  gt_crcs crcs;           /* of blocks that were written */
   /* Progress that is known to the destination, and of the last checkpoint. */
   uint64_t written; /* position */
   gt_digest_state written_digest;

@@ -22,7 +22,8 @@ static void fail_program(gt_copy *copy, gt_result result) {
 
 static void switch_member(gt_copy *copy, uint32_t tag) {
   gt_scatter *s = &copy->scatter;
-  if (tag == s->digest.tag) return;
+  s->digest.aside = tag == GT_TAG_ASIDE;
+  if (s->digest.aside || tag == s->digest.tag) return;
   if (s->digest.tag) {
     gt_event event = {.type = GT_EV_DIGEST, .stream_offset = copy->options.stream_offset + s->position};
     gt_digest_close(&s->digest, &event);
@@ -91,8 +92,7 @@ static enum gt_step take_in_memory(gt_copy *copy, const gt_seg *seg, uint64_t th
   if (seg->op == GT_OP_HOLD) {
     if (!s->held) s->held = malloc(seg->bytes);
     if (!s->held) {
-      gt_end_with_error(&s->ending, GT_RESULT_INTERNAL, false, -ENOMEM);
-      s->failed = true;
+      gt_scatter_no_memory(copy);
       return GT_GO;
     }
     memcpy(s->held + (seg->bytes - s->seg_left), gt_ring_at(&copy->ring, s->position), bytes);
@@ -148,18 +148,18 @@ bool gt_scatter_flush(gt_copy *copy, uint8_t lu) {
   return gt_scatter_position_agrees(copy, lu);
 }
 
-bool gt_scatter_checkpoint(gt_copy *copy) {
+bool gt_scatter_checkpoint(gt_copy *copy, bool last) {
   gt_scatter *s = &copy->scatter;
   for (unsigned lu = 0; lu < copy->options.lu_count; lu++) {
     if (!gt_scatter_flush(copy, (uint8_t)lu)) return false;
   }
-  gt_scatter_tell_crcs(copy);
+  if (!gt_crcs_tell(&s->crcs, &copy->events)) gt_scatter_no_memory(copy);
   if (s->failed) return false;
   if (!s->taping) {
     s->written = s->position;
     gt_digest_save(&s->digest, &s->written_digest);
   }
-  gt_event event = {.type = GT_EV_CHECKPOINT, .digest = s->written_digest, .object = s->object};
+  gt_event event = {.type = GT_EV_CHECKPOINT, .digest = s->written_digest, .object = s->object, .count = last};
   event.stream_offset = copy->options.stream_offset + s->written;
   event.cookie = event.stream_offset;
   uint64_t start;
@@ -194,9 +194,8 @@ static enum gt_step run_barrier(gt_copy *copy, const gt_seg *seg, uint64_t *need
   }
   if (s->lane.in_use) return GT_WAIT_COMMAND;
   if (seg->op == GT_OP_FLUSH) {
-    gt_scatter_flush(copy, seg->lu);
+    gt_scatter_checkpoint(copy, false);
   } else {
-    gt_scatter_tell_crcs(copy); /* object numbers jump here */
     gt_scatter_move(copy, seg);
   }
   gt_scatter_drop(copy);
@@ -257,7 +256,7 @@ static enum gt_step step(gt_copy *copy, uint64_t *need, uint64_t *until) {
   if (atomic_load(&copy->paused)) return GT_WAIT_TIME;
   if (checkpoint_due(copy, until)) {
     if (s->lane.in_use) return GT_WAIT_COMMAND;
-    gt_scatter_checkpoint(copy);
+    gt_scatter_checkpoint(copy, false);
     return GT_GO;
   }
   if (s->next.valid && !s->write) return gt_scatter_tape_write(copy, need);
@@ -310,6 +309,7 @@ static void choose_ending(gt_copy *copy, bool gather_ended, gt_ending *ending) {
 
 static void post_done(gt_copy *copy, const gt_ending *ending) {
   gt_event event = copy->scatter.checkpoint;
+  event.count = 0;
   event.type = GT_EV_DONE;
   event.result = ending->result;
   event.gather_side = ending->gather_side;
@@ -332,7 +332,7 @@ static void end(gt_copy *copy) {
   bool gather_ended = atomic_load(&copy->gather_state) == GT_ENDED;
   s->lane.abort_grace_ms = GT_FLUSH_GRACE_MS;
   /* What is on the destination is worth a checkpoint, whoever failed, as long as it was not the destination. */
-  if (!s->failed) gt_scatter_checkpoint(copy);
+  if (!s->failed) gt_scatter_checkpoint(copy, true);
   choose_ending(copy, gather_ended, &ending);
   stop_gather(copy);
   post_done(copy, &ending);

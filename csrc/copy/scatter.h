@@ -12,10 +12,9 @@ void gt_scatter_open(gt_copy *copy, const gt_seg *seg);
 void gt_scatter_drop(gt_copy *copy);
 void gt_scatter_fail(gt_copy *copy, const gt_cmd *cmd);
 void gt_scatter_consumed(gt_copy *copy);
-/* Tells the CRCs collected so far. */
-void gt_scatter_tell_crcs(gt_copy *copy);
+void gt_scatter_no_memory(gt_copy *copy);
 /* Nothing may be outstanding. Makes everything so far durable and says so; false: that failed. */
-bool gt_scatter_checkpoint(gt_copy *copy);
+bool gt_scatter_checkpoint(gt_copy *copy, bool last);
 bool gt_scatter_flush(gt_copy *copy, uint8_t lu);
 /* The drive says where it is, and that is where we think it is. */
 bool gt_scatter_position_agrees(gt_copy *copy, uint8_t lu);

@@ -1,39 +1,18 @@
 #include <errno.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include "../core/bytes.h"
 #include "scatter.h"
 #include "tape.h"
 
-enum { CRCS_MAX = 4096 };
-
-static void remember_crc(gt_copy *copy, const gt_block *block) {
+void gt_scatter_no_memory(gt_copy *copy) {
   gt_scatter *s = &copy->scatter;
-  if (!s->crc_count) s->crc_object = s->object;
-  gt_store_le32(s->crcs + 4 * s->crc_count++, block->crc32c);
-}
-
-void gt_scatter_tell_crcs(gt_copy *copy) {
-  gt_scatter *s = &copy->scatter;
-  if (!s->crc_count) return;
-  uint32_t bytes = 4 * s->crc_count;
-  gt_event event = {.type = GT_EV_BLOCK_CRCS, .object = s->crc_object, .count = s->crc_count, .data_len = bytes};
-  event.data = malloc(bytes);
-  if (!event.data) {
-    gt_end_with_error(&s->ending, GT_RESULT_INTERNAL, false, -ENOMEM);
-    s->failed = true;
-    return;
-  }
-  memcpy(event.data, s->crcs, bytes);
-  s->crc_count = 0;
-  gt_events_post(&copy->events, &event);
+  gt_end_with_error(&s->ending, GT_RESULT_INTERNAL, false, -ENOMEM);
+  s->failed = true;
 }
 
 static void block_written(gt_copy *copy) {
   gt_scatter *s = &copy->scatter;
   const gt_block *block = &s->writing;
-  remember_crc(copy, block);
+  if (!gt_crcs_add(&s->crcs, &copy->events, s->object, block->crc32c)) gt_scatter_no_memory(copy);
   s->object++;
   s->written = block->start + block->bytes;
   s->written_digest = block->digest;
@@ -106,7 +85,6 @@ enum gt_step gt_scatter_tape_write(gt_copy *copy, uint64_t *need) {
   gt_scatter *s = &copy->scatter;
   if (s->write) return GT_WAIT_COMMAND;
   if (!may_start(copy, need)) return GT_WAIT_SPACE;
-  if (s->crc_count == CRCS_MAX) gt_scatter_tell_crcs(copy);
   end_tape_wait(copy);
   gt_cmd *cmd = gt_lane_get(&s->lane);
   s->writing = s->next;

@@ -192,11 +192,13 @@ class Backup {
       },
     });
     meter.end(stats);
+    // The last checkpoint of a run is journalled here, except that of a full cartridge (see #nextVolume).
+    if (done.result !== "ok" && done.result !== "volume-full") await this.#checkpoint(checkpointOf(done));
     return done;
   }
 
   async #onEvent(event: MidEvent, current: CurrentVolume): Promise<void> {
-    const { journal, meter, record } = this.#context;
+    const { meter, record } = this.#context;
     switch (event.type) {
       case "digest":
         this.#book.addMember(event, event.streamOffset);
@@ -209,9 +211,7 @@ class Backup {
         // The last checkpoint of a full cartridge is journalled with the fact that it is full (see #nextVolume): a
         // resume must not write one more block where an undisturbed job would have changed cartridges.
         if (event.final) break;
-        const { members, blocks } = this.#book.upTo(event.streamOffset);
-        const checkpoint = { offset: event.streamOffset, object: event.object, digest: event.digest };
-        this.#context.record = await journal.checkpoint(record, checkpoint, members, blocks);
+        await this.#checkpoint({ offset: event.streamOffset, object: event.object, digest: event.digest });
         break;
       }
       case "medium-error":
@@ -223,6 +223,11 @@ class Backup {
       default:
         break;
     }
+  }
+
+  async #checkpoint(checkpoint: Checkpoint): Promise<void> {
+    const { members, blocks } = this.#book.upTo(checkpoint.offset);
+    this.#context.record = await this.#context.journal.checkpoint(this.#context.record, checkpoint, members, blocks);
   }
 
   #addBlocks(run: BlockCrcs | undefined): void {
@@ -268,13 +273,6 @@ class Backup {
 
   /** What a cancelled or interrupted run wrote is ended by a filemark, so that the tape is no riddle to others. */
   async #cutShort(drive: TapeDrive, current: CurrentVolume, done: DoneEvent): Promise<JobOutcome> {
-    const { members, blocks } = this.#book.upTo(done.streamOffset);
-    this.#context.record = await this.#context.journal.checkpoint(
-      this.#context.record,
-      checkpointOf(done),
-      members,
-      blocks,
-    );
     await drive.writeFilemarks(1);
     return this.#outcome("cancelled", current, done);
   }

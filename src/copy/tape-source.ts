@@ -28,11 +28,14 @@ const PROBE_BYTES = 512;
 export class TapeSource {
   readonly miscompares: Miscompare[] = [];
   readonly #context: JobContext;
+  readonly #sourceCrcs: boolean;
   /** Names of the cartridges in order; one empty name for whatever is in the drive. */
   readonly #cartridges: readonly string[];
 
-  constructor(context: JobContext) {
+  /** @param sourceCrcs the engine tells the CRC32C of every tape block, too. */
+  constructor(context: JobContext, sourceCrcs = false) {
     this.#context = context;
+    this.#sourceCrcs = sourceCrcs;
     const named = context.record.spec.tape?.cartridges ?? [];
     this.#cartridges = named.length === 0 ? [""] : named;
   }
@@ -133,6 +136,7 @@ export class TapeSource {
         lus: [drive.copyLu, ...others],
         tapeBlockBytes: record.tapeBlockBytes,
         sha256: record.spec.options.sha256 ?? false,
+        sourceCrcs: this.#sourceCrcs,
         streamOffset,
         ...(before === undefined ? {} : { digest: before.digest }),
       },

@@ -12,7 +12,7 @@ import { type Miscompare, TapeSource } from "./tape-source.js";
 const TAPE = 0;
 
 export async function runVerify(_job: Admitted<JobSpec>, context: JobContext): Promise<JobOutcome> {
-  const source = new TapeSource(context);
+  const source = new TapeSource(context, true);
   const { source: manifest, trailer } = await source.manifest();
   const facts = await manifestFacts(manifest);
   const { meter, record } = context;

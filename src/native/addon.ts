@@ -102,6 +102,7 @@ export interface Addon {
     depth: number,
     sha256: boolean,
     zeroFill: boolean,
+    sourceCrcs: boolean,
     streamOffset: bigint,
     tapeObject: bigint,
     digest: Uint8Array | null,

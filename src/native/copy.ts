@@ -125,6 +125,7 @@ export function startCopy(addon: Addon, options: CopyOptions, onEvents: () => vo
       integer("depth", options.depth, 0, U16_MAX, 0),
       flag("sha256", options.sha256),
       flag("zeroFill", options.zeroFill),
+      flag("sourceCrcs", options.sourceCrcs),
       wide("streamOffset", options.streamOffset, 0n),
       wide("tapeObject", options.tapeObject, 0n),
       options.digest === undefined ? null : bytes("digest", options.digest, DIGEST_BYTES, DIGEST_BYTES),

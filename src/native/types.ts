@@ -168,6 +168,8 @@ export interface CopyOptions {
   readonly depth?: number;
   readonly sha256?: boolean;
   readonly zeroFill?: boolean;
+  /** "block-crcs" of the blocks that a tape source gave, too. */
+  readonly sourceCrcs?: boolean;
   readonly streamOffset?: bigint;
   readonly tapeObject?: bigint;
   readonly digest?: DigestState;
@@ -268,8 +270,9 @@ export interface Arena {
   close(): void;
 }
 
-/** One run of the engine. Control calls never block; close() waits for the threads off the event loop. A run
- * does not keep the process alive, its pending close() does. Its units are its own until it is closed. */
+/** One run of the engine. Control calls never block; close() waits for the threads off the event loop. Its
+ * units are the run's own until it is closed. From finish() or cancel() on, a run keeps the process alive until
+ * its "done" was taken or it is closed; one that waits for segments does not. */
 export interface Copy {
   /** gather, scatter: packed segments (SEGMENT_BYTES each). Copies all three before it returns.
    * Returns false when the queue is full (nothing was taken: try again after "hungry").

@@ -1,7 +1,19 @@
 /* The emulated disk, command by command, as SBC-3 and SPC-4 have it. */
+#include <sys/syscall.h>
+
 #include "scsi_rig.h"
 
 enum { BLOCKS = 4096 };
+
+/* The device's fdatasync is this one: counted, and failing on demand. */
+static int syncs, failing_syncs;
+
+int fdatasync(int fd) {
+  syncs++;
+  if (failing_syncs-- > 0) return errno = EIO, -1;
+  failing_syncs = 0;
+  return (int)syscall(SYS_fdatasync, fd);
+}
 
 static gt_device *open_disk(const char *name, uint32_t block_bytes, bool thin, bool read_only) {
   gt_device *device = NULL;
@@ -167,13 +179,13 @@ static void verifying(rig *r) {
   const char *caw = "89 00 00 00 00 00 00 00 00 30 00 00 00 02 00 00";
   rig_run(r, caw, GT_DIR_OUT, both, sizeof both);
   GOOD(r);
+  memcpy(both, both + 1024, 1024);
+  both[700] ^= 0x10;
+  both[900] ^= 0x10;
   rig_run(r, caw, GT_DIR_OUT, both, sizeof both);
   FAILS(r, 0xE, 0x1D00);
   CHECK(r->sense.has_information);
-  size_t differs = 0;
-  while (both[differs] == both[1024 + differs])
-    differs++;
-  CHECK_EQ(r->sense.information, differs);
+  CHECK_EQ(r->sense.information, 700);
   rig_run(r, "28 00 00 00 00 30 00 00 02 00", GT_DIR_IN, data, 1024);
   CHECK(memcmp(data, both + 1024, 1024) == 0);
   TEST("ORWRITE sets bits and clears none");
@@ -443,6 +455,34 @@ static void two_nexuses(gt_device *device, rig *r) {
   CHECK_EQ(gt_load_be64(zeros), 1000);
 }
 
+static void durability(void) {
+  gt_device *device = open_disk("sync.img", 512, false, false);
+  rig r = rig_attach(device);
+  uint8_t data[512] = {0};
+  TEST("FUA and SYNCHRONIZE CACHE synchronize, a plain write does not, and with WCE off every write does");
+  syncs = 0;
+  rig_run(&r, "2a 00 00 00 00 00 00 00 01 00", GT_DIR_OUT, data, 512);
+  CHECK_EQ(syncs, 0);
+  rig_run(&r, "2a 08 00 00 00 00 00 00 01 00", GT_DIR_OUT, data, 512);
+  CHECK_EQ(syncs, 1);
+  rig_none(&r, "35 00 00 00 00 00 00 00 00 00");
+  CHECK_EQ(syncs, 2);
+  uint8_t list[24] = {0, 0, 0, 0, 0x08, 18};
+  rig_run(&r, "15 10 00 00 18 00", GT_DIR_OUT, list, sizeof list);
+  GOOD(&r);
+  rig_run(&r, "0a 00 00 00 01 00", GT_DIR_OUT, data, 512);
+  CHECK_EQ(syncs, 3);
+  rig_run(&r, "41 00 00 00 00 00 00 00 01 00", GT_DIR_OUT, data, 512);
+  CHECK_EQ(syncs, 4);
+  TEST("a synchronization that failed once fails from then on: what was lost is never reported as safe");
+  failing_syncs = 1;
+  rig_none(&r, "35 00 00 00 00 00 00 00 00 00");
+  FAILS(&r, 3, 0x0C00);
+  rig_none(&r, "35 00 00 00 00 00 00 00 00 00");
+  FAILS(&r, 3, 0x0C00);
+  gt_device_unref(device);
+}
+
 static void opening(void) {
   gt_device *device = NULL;
   char err[200] = "";
@@ -488,6 +528,7 @@ int main(void) {
   data_path(&r, 4096);
   gt_device_unref(disk);
   thick_and_protected();
+  durability();
   opening();
   return rig_end();
 }

@@ -62,6 +62,29 @@ static inline gt_seg *rig_scatter(rig_program *p, gt_seg seg) {
   return &p->scatter[p->scatters++];
 }
 
+/* The gather list of p from stream byte `from` on: what a caller does to resume. */
+static inline void rig_cut(const rig_program *p, size_t from, uint32_t block, rig_program *out) {
+  rig_program_open(out);
+  memcpy(out->inline_bytes, p->inline_bytes, p->inline_len);
+  out->inline_len = p->inline_len;
+  memcpy(out->stream, p->stream, p->stream_len);
+  out->stream_len = p->stream_len;
+  for (size_t i = 0, at = 0; i < p->gathers; at += p->gather[i++].bytes) {
+    gt_seg seg = p->gather[i];
+    if (at + seg.bytes < from || (at + seg.bytes == from && seg.bytes)) continue;
+    size_t gone = at < from ? from - at : 0;
+    seg.bytes -= gone;
+    if (seg.op == GT_OP_INLINE) seg.addr += gone;
+    if (seg.op == GT_OP_EXTENT) {
+      seg.addr += (seg.skip + gone) / block;
+      seg.skip = (uint16_t)((seg.skip + gone) % block);
+    }
+    out->gather[out->gathers++] = seg;
+  }
+  memcpy(out->scatter, p->scatter, p->scatters * sizeof *p->scatter);
+  out->scatters = p->scatters;
+}
+
 /* A run. */
 typedef struct rig {
   gt_copy_options options;

@@ -1,5 +1,17 @@
 /* The emulated tape drive, command by command, as SSC-4 has it. */
+#include <sys/syscall.h>
+
 #include "scsi_rig.h"
+
+/* The device's fdatasync is this one: counted, and failing on demand. */
+static int syncs, failing_syncs;
+
+int fdatasync(int fd) {
+  syncs++;
+  if (failing_syncs-- > 0) return errno = EIO, -1;
+  failing_syncs = 0;
+  return (int)syscall(SYS_fdatasync, fd);
+}
 
 static gt_device *open_tape(void) {
   gt_device *device = NULL;
@@ -472,6 +484,34 @@ static void loading(rig *r) {
   eject(r);
 }
 
+static void durability(rig *r) {
+  TEST("filemarks without IMMED synchronize, a count of zero too; writes do only in unbuffered mode");
+  fresh(r, (gt_cartridge_options){0});
+  syncs = 0;
+  write_block(r, 100, 0);
+  rig_none(r, "10 01 00 00 01 00");
+  CHECK_EQ(syncs, 0);
+  marks(r, 1);
+  CHECK_EQ(syncs, 1);
+  marks(r, 0);
+  CHECK_EQ(syncs, 2);
+  set_block_length(r, 0, 0x00);
+  write_block(r, 100, 1);
+  CHECK_EQ(syncs, 3);
+  set_block_length(r, 0, 0x10);
+  TEST("a synchronization that failed once fails from then on, and UNLOAD says so");
+  failing_syncs = 1;
+  rig_none(r, "10 00 00 00 01 00");
+  FAILS(r, 3, 0x0C00);
+  rig_none(r, "10 00 00 00 00 00");
+  FAILS(r, 3, 0x0C00);
+  CHECK_EQ(gt_tape_unload(r->device), -EIO);
+  TEST("the next loading starts anew from what is on the medium");
+  load(r, (gt_cartridge_options){0});
+  CHECK(reads_block(r, 100, 0));
+  eject(r);
+}
+
 int main(void) {
   rig_begin();
   gt_device *tape = open_tape();
@@ -485,6 +525,7 @@ int main(void) {
   end_of_medium(&r);
   protection(&r);
   loading(&r);
+  durability(&r);
   gt_device_unref(tape);
   return rig_end();
 }

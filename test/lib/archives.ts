@@ -87,6 +87,8 @@ export interface TestArchive {
   readonly plan: BackupPlan;
   readonly chunks: ListChunk[];
   readonly digests: ReadonlyMap<number, { bytes: bigint; crc32c: number }>;
+  /** Members in the order in which they were found to be complete. */
+  readonly reported: number[];
 }
 
 export function backupOptions(
@@ -146,6 +148,8 @@ export async function makeArchive(backup: TestBackup): Promise<TestArchive> {
     new Map(),
   ];
   const lead = leadBytes(backup.tapeBlockBytes);
+  const reported: number[] = [];
+  let open = 0;
   const stream = () => Buffer.concat(tapes.map((tape, i) => tapeBytes(tape).subarray(i === 0 ? 0 : lead)));
   for (;;) {
     const from = BigInt(stream().length);
@@ -163,9 +167,12 @@ export async function makeArchive(backup: TestBackup): Promise<TestArchive> {
       tapeBlocks === undefined ? {} : { tapeBlocks: tapeBlocks + (index === 0 ? 0 : lead / backup.tapeBlockBytes) };
     const executor = new Executor({ disks: { 0: backup.disk }, tape, tapeBlockBytes: backup.tapeBlockBytes, ...limit });
     for (const [tag, digest] of digests) executor.digests.set(tag, digest);
+    executor.open = open;
     const full = await runPlan(plan, executor, backup.maxSegments ?? 64);
     for (const [tag, digest] of executor.digests) digests.set(tag, digest);
-    if (!full) return { tapes, volumes, stream: stream(), plan, chunks, digests };
+    reported.push(...executor.reported);
+    open = executor.open;
+    if (!full) return { tapes, volumes, stream: stream(), plan, chunks, digests, reported };
   }
 }
 

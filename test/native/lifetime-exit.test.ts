@@ -29,3 +29,9 @@ test.serial("a copy under way: an exception that nobody catches ends with exit c
   t.like(ended, { code: 1, signal: null });
   t.regex(ended.err, /the end that was ordered/);
 });
+
+test.serial("a run to which all segments were given keeps the process alive until its end", async (t) => {
+  const place = scratch();
+  t.deepEqual(await runChild("awaits", [place.folder]), { code: 0, signal: null, out: "ok\nclosed\n", err: "" });
+  place.drop();
+});

@@ -120,13 +120,3 @@ export function run(
   });
   return { copy, events, done };
 }
-
-/** Keeps the process alive while the work is pending: a run of the engine does not. */
-export async function awake<T>(work: Promise<T>): Promise<T> {
-  const timer = setInterval(() => {}, 1000);
-  try {
-    return await work;
-  } finally {
-    clearInterval(timer);
-  }
-}

@@ -20,7 +20,7 @@ export function* holdRange(
     if (reader.isElsewhere(at)) reader.turn(at);
     const left = reader.together(at, offset + bytes - at);
     const piece = left < HOLD_BYTES ? left : HOLD_BYTES;
-    reader.seek(at, false);
+    reader.seek(at);
     reader.read(piece, 0);
     reader.scatter.push(Op.HOLD, 0, at - offset, piece);
     at += piece;

@@ -58,11 +58,6 @@ export class ExtentCursor {
     return copy;
   }
 
-  /** Where it stands: index of the chunk, index in the chunk's extents. */
-  get place(): { readonly chunk: number; readonly at: number } {
-    return { chunk: this.#chunkIndex, at: this.#at };
-  }
-
   /** True when the current extent may be read. */
   get ready(): boolean {
     return this.#chunk !== undefined && this.#at < this.#chunk.extents.lba.length;
@@ -73,7 +68,7 @@ export class ExtentCursor {
     while (!this.ready) {
       if (this.#chunk !== undefined) {
         this.#chunkIndex++;
-        this.#at -= this.#chunk.extents.lba.length;
+        this.#at = 0;
       }
       if (this.#chunkIndex >= this.#source.chunks) {
         throw new GantryError("ARCHIVE_LIST_INVALID", "The list has fewer extents than its members announce.");
@@ -84,16 +79,6 @@ export class ExtentCursor {
 
   step(): void {
     this.#at++;
-  }
-
-  /** Passes over n extents. */
-  async skip(n: number): Promise<void> {
-    this.#at += n;
-    if (n > 0 && !this.ready) {
-      this.#at -= 1;
-      await this.load();
-      this.#at += 1;
-    }
   }
 
   get fileOffset(): bigint {

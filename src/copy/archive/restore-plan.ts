@@ -111,7 +111,7 @@ export class RestorePlan {
     if (archived.bytes > 0n) {
       // Before anything of the member is gathered, for what is passed over goes into the stream too.
       if (this.#reader.isElsewhere(archived.data)) yield* this.#turn(archived.data);
-      this.#reader.seek(archived.data, false);
+      this.#reader.seek(archived.data);
     }
     for await (const piece of restorePieces(walk, archived, found.member, found.extents, this.#blockBytes)) {
       yield* this.#piece(piece, archived);
@@ -138,7 +138,7 @@ export class RestorePlan {
     for (let { at, bytes } = piece; bytes > 0n; ) {
       if (this.#reader.isElsewhere(at)) yield* this.#turn(at);
       const together = this.#reader.together(at, bytes);
-      this.#reader.seek(at, this.#started);
+      this.#reader.seek(at);
       this.#reader.read(together, this.#tag);
       this.#started = true;
       this.#pending += together;

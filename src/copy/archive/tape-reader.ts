@@ -63,9 +63,9 @@ export class TapeReader {
     this.#at = undefined;
   }
 
-  /** Puts the tape in front of archive byte `offset`; what is read and not wanted is discarded.
-   * @param inside the byte is one of a member of which bytes were read before: its digest goes on. */
-  seek(offset: bigint, inside: boolean): void {
+  /** Puts the tape in front of archive byte `offset`; what is read and not wanted is discarded. Within a member that
+   * is only needed at the beginning of a cartridge, where nothing has to be discarded. */
+  seek(offset: bigint): void {
     const most = this.#options.locateBytes ?? LOCATE_BYTES;
     if (this.#at === undefined || offset < this.#at || offset - this.#at > most) {
       const place = tapeObjectOf(offset, this.#options.volumes, this.#options.tapeBlockBytes);
@@ -73,7 +73,7 @@ export class TapeReader {
       this.#at = offset - BigInt(place.skip);
     }
     const over = offset - (this.#at ?? 0n);
-    if (over > 0n) this.pass(over, inside ? TAG_ASIDE : 0);
+    if (over > 0n) this.pass(over, 0);
   }
 
   /** Reads bytes from where the tape stands; the scattering side is the caller's. */

@@ -4,7 +4,7 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ProgramBuilder } from "../../../src/native/index.js";
-import { awake, openTestDisk, openTestTape, run, TAPE_BLOCK, testAddon } from "../support.js";
+import { openTestDisk, openTestTape, run, TAPE_BLOCK, testAddon } from "../support.js";
 
 const [, , folder = "", cycles = "0"] = process.argv;
 const plane = testAddon();
@@ -19,7 +19,7 @@ async function cycle(number: number): Promise<void> {
   const { copy, done } = run(plane, arena, [disk.unit, tape.unit], { checkpointBytes: BigInt(TAPE_BLOCK) });
   copy.append(program.gather, program.scatter, program.inline);
   copy.finish();
-  if (number % 3 === 0) await awake(done);
+  if (number % 3 === 0) await done;
   else if (number % 3 === 1) await sleep(number % 7);
   await copy.close();
   await Promise.all([disk.lu.close(), tape.lu.close()]);

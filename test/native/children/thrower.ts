@@ -1,7 +1,7 @@
 // A callback that throws: the exception is the process's, the events after it still come.
 import { join } from "node:path";
 import { ProgramBuilder } from "../../../src/native/index.js";
-import { awake, openTestDisk, RING, TAPE_BLOCK, testAddon } from "../support.js";
+import { openTestDisk, RING, TAPE_BLOCK, testAddon } from "../support.js";
 
 const [, , folder = ""] = process.argv;
 const plane = testAddon();
@@ -22,5 +22,5 @@ const done = new Promise<void>((resolve) => {
   const program = new ProgramBuilder().extent("gather", 0, 0n, 512n, 1).discard(512n).take();
   copy.append(program.gather, program.scatter, program.inline);
 });
-await awake(done);
+await done;
 process.stdout.write(`${caught.join()}\n`);

@@ -164,6 +164,7 @@ test("digests of a member that is cut by the end of a cartridge are those of the
   for (let cut = 1; cut < whole.stream.length / 512; cut++) {
     const parts = await makeArchive({ members: MEMBERS, disk, tapeBlockBytes: 512, cut: [cut] });
     t.deepEqual(parts.digests, whole.digests, `cut ${cut}`);
+    t.deepEqual(parts.reported, [2, 3, 6], `cut ${cut}`);
     const until = Math.min(cut * 512, Number(whole.plan.summary?.manifest.offset) - 512);
     t.true(parts.stream.subarray(0, until).equals(whole.stream.subarray(0, until)));
   }

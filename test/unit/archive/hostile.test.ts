@@ -164,6 +164,12 @@ for (const [title, lines] of CONTRADICTIONS) {
   });
 }
 
+test("refused in a manifest: a trailer that announces another length", async (t) => {
+  const body = Buffer.from(manifest.toString("utf8").split("\n").slice(0, -2).join("\n").concat("\n"));
+  const bytes = Buffer.concat([body, trailerLine({ ...trailer, bytes: 5n }, 512, crc32c(body))]);
+  await t.throwsAsync(collect(parseManifest([bytes])), { message: /not the length that it announces/ });
+});
+
 test("numbers beyond 2^53 come back exactly", async (t) => {
   const size = 2n ** 62n + 1n;
   const members: TestMember[] = [{ name: "f", size, at: [[0, 1, 1]] }];

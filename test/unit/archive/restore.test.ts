@@ -167,6 +167,51 @@ test("files are restored to other places, in tape order whatever the order of th
   t.is(restored.plan.bytes, 3333n + BigInt(8 * 512 - 100) + BigInt(5 * 512) + BigInt(8 * 512));
 });
 
+test("holes that extents cover are written with zeros, in front of, between and behind the data", async (t) => {
+  const wanted: TestMember[] = [
+    { name: "sparse", at: [[0, 50, 14]], size: BigInt(14 * 512 - 100) },
+    {
+      name: "hole",
+      at: [
+        [0, 100, 9],
+        [9, 120, 5],
+      ],
+      size: 5000n,
+    },
+    { name: "last", at: [[0, 200, 8]] },
+  ];
+  for (const cut of [[], [20], [30]]) {
+    const archive = await makeArchive({ members: MEMBERS, disk, tapeBlockBytes: 512, cut });
+    const restored = await restore(archive, wanted, 512);
+    t.deepEqual(assertRestored(wanted, restored), []);
+    t.deepEqual(restored.reported, [3, 7]);
+  }
+});
+
+test("a list of nothing but holes needs no tape and writes its zeros", async (t) => {
+  const archive = await makeArchive({ members: MEMBERS, disk, tapeBlockBytes: 512 });
+  const wanted: TestMember[] = [{ name: "hole", at: [[0, 100, 10]], size: 5000n }];
+  t.deepEqual(assertRestored(wanted, await restore(archive, wanted, 512)), []);
+});
+
+test("names whose hashes collide are told apart", async (t) => {
+  const members: TestMember[] = [
+    { name: "41e7637e", at: [[0, 3, 2]] },
+    { name: "32e7b56f", at: [[0, 60, 2]] },
+  ];
+  const archive = await makeArchive({ members, disk, tapeBlockBytes: 512 });
+  const restored = await restore(
+    archive,
+    [
+      { name: "32e7b56f", at: [[0, 9, 2]] },
+      { name: "41e7637e", at: [[0, 19, 2]] },
+    ],
+    512,
+  );
+  t.true(restored.disk.data.subarray(9 * 512, 11 * 512).equals(disk.data.subarray(60 * 512, 62 * 512)));
+  t.true(restored.disk.data.subarray(19 * 512, 21 * 512).equals(disk.data.subarray(3 * 512, 5 * 512)));
+});
+
 test("nothing but the extents of the list is written", async (t) => {
   const archive = await makeArchive({ members: MEMBERS, disk, tapeBlockBytes: 1024 });
   const restored = await restore(archive, [{ name: "plain", at: [[0, 30, 7]], size: 3333n }], 1024);
