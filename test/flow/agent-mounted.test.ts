@@ -92,12 +92,7 @@ for (const [kind, mkfs] of Object.entries(make)) {
   );
 }
 
-async function compareTrees(
-  t: import("ava").ExecutionContext,
-  a: string,
-  b: string,
-  names: Iterable<string>,
-): Promise<void> {
+async function compareTrees(t: ExecutionContext, a: string, b: string, names: Iterable<string>): Promise<void> {
   for (const name of names) {
     const [left, right] = [join(a, name), join(b, name)];
     const [from, to] = [await lstat(left, { bigint: true }), await lstat(right, { bigint: true })];
@@ -231,8 +226,10 @@ rootTest("on a partition, whole-disk lists count from the start of the disk", as
       () => false,
       () => true,
     )
-  )
-    return t.log("SKIPPED: the kernel makes no partitions here");
+  ) {
+    t.log("SKIPPED: the kernel makes no partitions here");
+    return t.pass();
+  }
   await run("mke2fs", "-q", "-F", "-t", "ext4", `${loop}p1`);
   const mountPoint = join(folder, "fs");
   await mkdir(mountPoint);
@@ -258,7 +255,9 @@ rootTest("a device offset moves every place, for a list and for a restore", asyn
   await writeFile(disk, Buffer.concat([Buffer.alloc(Number(offset)), await readFile(image)]));
   const { mountPoint } = await mounted(t, disk, join(folder, "fs"), `loop,offset=${offset}`);
   await makeTree(mountPoint);
-  const listed = await taken(await listMounted({ paths: [join(mountPoint, "dir")], helper, deviceOffset: offset }));
+  const listed = await taken(
+    await listMounted({ paths: [join(mountPoint, "dir"), join(mountPoint, "zz hard")], helper, deviceOffset: offset }),
+  );
   t.deepEqual([...listed.keys()].slice(0, 3), ["dir", "dir/deep", "dir/deep/er"]);
   const target = join(mountPoint, "restored");
   await mkdir(target);
