@@ -2,16 +2,23 @@
 // only after all of it was read back and found right. State is rebuilt from the store after a restart.
 
 import { setImmediate as breathe } from "node:timers/promises";
-import * as v from "valibot";
 import type { ListChunk, ListHeader } from "../list.js";
 import type { Clock } from "../sys/clock.js";
 import { GantryError, isGantryError } from "../sys/errors.js";
 import type { ChunkStore } from "./chunk-store.js";
-import { decode, encode } from "./codec.js";
-import { map, name, read, whole } from "./fields.js";
 import { ListCheck } from "./list-check.js";
 import { decodeChunk } from "./list-chunk.js";
-import { type ListStatus, listHeaderSchema } from "./messages/commands.js";
+import {
+  type ListEntry,
+  newEntry,
+  OPENING,
+  readRecord,
+  record,
+  sameList,
+  statusOf,
+  type WholeList,
+} from "./list-entry.js";
+import type { ListStatus } from "./messages/commands.js";
 
 export interface ListLimits {
   /** Lists that may exist at once, whole ones too. */
@@ -40,38 +47,13 @@ export interface ListReceiverOptions {
   readonly limits?: Partial<ListLimits>;
 }
 
-/** A list that is whole, as jobs see it. */
-export interface WholeList {
-  readonly header: ListHeader;
-  /** Name of the device that the LBAs are of. */
-  readonly device: string;
-}
-
-interface Entry extends WholeList {
-  state: "open" | "checking" | "whole" | "dropping";
-  /** Length of each stored chunk by index; 0: missing. */
-  readonly sizes: Uint32Array;
-  stored: number;
-  bytes: number;
-  /** Puts under way, by index. */
-  readonly pending: Map<number, Promise<void>>;
-  checking?: Promise<void>;
-  dropping?: Promise<void>;
-  /** Monotonic milliseconds of the last change or use. */
-  touchedMs: number;
-  holds: number;
-}
-
-/** Most ranges of missing chunks in one answer. */
-const MISSING_RANGES = 1000;
-
-const recordSchema = map({ v: whole(1, 1), header: listHeaderSchema, device: name, whole: v.boolean() });
+export type { WholeList } from "./list-entry.js";
 
 export class ListReceiver {
   readonly #store: ChunkStore;
   readonly #clock: Pick<Clock, "monotonicMs">;
   readonly #limits: ListLimits;
-  readonly #lists = new Map<string, Entry>();
+  readonly #lists = new Map<string, ListEntry>();
   #bytes = 0;
 
   constructor(options: ListReceiverOptions) {
@@ -225,7 +207,7 @@ export class ListReceiver {
     return old.map((entry) => entry.header.listId);
   }
 
-  async #store1(entry: Entry, index: number, data: Uint8Array): Promise<void> {
+  async #store1(entry: ListEntry, index: number, data: Uint8Array): Promise<void> {
     decodeChunk(data, index);
     const { listId } = entry.header;
     if (entry.bytes + data.length > this.#limits.listBytes) {
@@ -249,7 +231,7 @@ export class ListReceiver {
     entry.touchedMs = this.#clock.monotonicMs();
   }
 
-  async #compare(entry: Entry, index: number, data: Uint8Array): Promise<void> {
+  async #compare(entry: ListEntry, index: number, data: Uint8Array): Promise<void> {
     const { listId } = entry.header;
     if (entry.sizes[index] === data.length && Buffer.compare(await this.#get(listId, index), data) === 0) return;
     throw new GantryError(
@@ -259,7 +241,7 @@ export class ListReceiver {
   }
 
   /** Reads the list back from the store, so that what is promised is what will be read later. */
-  async #check(entry: Entry): Promise<void> {
+  async #check(entry: ListEntry): Promise<void> {
     const { listId, chunks } = entry.header;
     entry.state = "checking";
     try {
@@ -293,13 +275,13 @@ export class ListReceiver {
     return bytes;
   }
 
-  #entry(listId: string): Entry {
+  #entry(listId: string): ListEntry {
     const entry = this.#lists.get(listId);
     if (entry === undefined || entry.state === "dropping") throw unknown(listId);
     return entry;
   }
 
-  #drop(entry: Entry): Promise<void> {
+  #drop(entry: ListEntry): Promise<void> {
     entry.state = "dropping";
     entry.dropping ??= this.#dropNow(entry).finally(() => {
       // Should the store have failed, the next open() or drop tries again.
@@ -308,7 +290,7 @@ export class ListReceiver {
     return entry.dropping;
   }
 
-  async #dropNow(entry: Entry): Promise<void> {
+  async #dropNow(entry: ListEntry): Promise<void> {
     // What ended after the drop would leave a chunk or a record behind.
     await Promise.allSettled([...entry.pending.values(), entry.checking]);
     await this.#store.drop(entry.header.listId);
@@ -316,7 +298,7 @@ export class ListReceiver {
     this.#lists.delete(entry.header.listId);
   }
 
-  async #pend(entry: Entry, index: number, put: Promise<void>): Promise<void> {
+  async #pend(entry: ListEntry, index: number, put: Promise<void>): Promise<void> {
     entry.pending.set(index, put);
     try {
       await put;
@@ -325,68 +307,13 @@ export class ListReceiver {
     }
   }
 
-  #count(entry: Entry, index: number, bytes: number): void {
+  #count(entry: ListEntry, index: number, bytes: number): void {
     if (index >= entry.header.chunks || bytes === 0) return;
     entry.sizes[index] = bytes;
     entry.stored += 1;
     entry.bytes += bytes;
     this.#bytes += bytes;
   }
-}
-
-/** Key in `pending` of the record that open() writes. */
-const OPENING = -1;
-
-function newEntry(list: WholeList, nowMs: number): Entry {
-  return {
-    ...list,
-    state: "open",
-    sizes: new Uint32Array(list.header.chunks),
-    stored: 0,
-    bytes: 0,
-    pending: new Map(),
-    touchedMs: nowMs,
-    holds: 0,
-  };
-}
-
-function record(entry: WholeList, isWhole: boolean): Uint8Array {
-  return encode({ v: 1, header: entry.header, device: entry.device, whole: isWhole });
-}
-
-/** Undefined when the record is not one of ours. */
-function readRecord(bytes: Uint8Array, nowMs: number): Entry | undefined {
-  try {
-    const { header, device, whole: isWhole } = read("list record", recordSchema, decode(bytes));
-    return { ...newEntry({ header, device }, nowMs), state: isWhole ? "whole" : "open" };
-  } catch {
-    return undefined;
-  }
-}
-
-function sameList(known: WholeList, header: ListHeader, device: string): boolean {
-  return Buffer.compare(encode({ header: known.header, device: known.device }), encode({ header, device })) === 0;
-}
-
-function statusOf(entry: Entry): ListStatus {
-  const { state, header, stored } = entry;
-  return {
-    listId: header.listId,
-    state: state === "dropping" ? "open" : state,
-    chunks: header.chunks,
-    stored,
-    missing: missingRanges(entry.sizes),
-  };
-}
-
-function missingRanges(sizes: Uint32Array): [number, number][] {
-  const ranges: [number, number][] = [];
-  for (let at = sizes.indexOf(0); at >= 0 && ranges.length < MISSING_RANGES; at = sizes.indexOf(0, at)) {
-    const first = at;
-    while (at < sizes.length && sizes[at] === 0) at += 1;
-    ranges.push([first, at - 1]);
-  }
-  return ranges;
 }
 
 function unknown(listId: string): GantryError {

@@ -1,6 +1,10 @@
 import test from "ava";
+import fc from "fast-check";
 import { decode, encode } from "../../../src/control/codec.js";
 import { ReplyMemory } from "../../../src/control/dedupe.js";
+import { read } from "../../../src/control/fields.js";
+import { COMMANDS } from "../../../src/control/messages/commands.js";
+import { replySchema } from "../../../src/control/messages/envelope.js";
 import { type Received, Router } from "../../../src/control/router.js";
 import { ManualClock } from "../../../src/sys/clock.js";
 import { GantryError } from "../../../src/sys/errors.js";
@@ -288,6 +292,59 @@ test("a command that fails does not hold up the next of its lane", async (t) => 
     router.answer(command("job.resume", { jobId: "j", id: "m2" })),
   ];
   t.is((await Promise.all(both)).length, 2);
+});
+
+test("whatever comes in, answer() gives a reply or nothing, and never throws", async (t) => {
+  const { router } = bench();
+  router.on("status.get", async () => ({}));
+  router.on("job.submit", async ({ jobId }) => ({ jobId, state: "queued" }));
+  const kinds = fc.constantFrom(...Object.keys(COMMANDS), "x", "__proto__", "");
+  const field = fc.oneof(
+    fc.anything({ withBigInt: true, withTypedArray: true }),
+    fc.constant(REPLY),
+    fc.constant("m1"),
+    fc.constant(1),
+  );
+  const message = fc.record({
+    v: field,
+    kind: kinds,
+    id: field,
+    reply: field,
+    correlation: field,
+    sentMs: field,
+    jobId: field,
+    keys: field,
+    type: field,
+  });
+  const payload = fc.oneof(
+    fc.uint8Array(),
+    message.map((fields) => {
+      try {
+        return encode(fields);
+      } catch {
+        return new Uint8Array();
+      }
+    }),
+  );
+  await fc.assert(
+    fc.asyncProperty(
+      payload,
+      fc.option(fc.oneof(fc.string(), fc.constant(REPLY))),
+      kinds,
+      async (bytes, responseTopic, kind) => {
+        const reply = await router.answer({
+          topic: `gantry/1/b1/cmd/${kind}`,
+          payload: bytes,
+          ...(responseTopic === null ? {} : { responseTopic }),
+        });
+        if (reply === undefined) return;
+        t.is(reply.topic, REPLY);
+        read("reply", replySchema, decode(reply.payload));
+      },
+    ),
+    { numRuns: 2000 },
+  );
+  t.pass();
 });
 
 test("the memory of replies is bounded by number and bytes, oldest first, and never forgets what still runs", async (t) => {
