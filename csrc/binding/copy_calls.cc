@@ -50,8 +50,8 @@ void ReadUnits(Napi::Array list, std::vector<gt_copy_lu> &units, std::vector<Nap
   }
 }
 
-// startCopy(arena, units, ringBytes, tapeBlockBytes, ioBytes, depth, sha256, zeroFill, sourceCrcs, streamOffset,
-// tapeObject,
+// startCopy(arena, units, ringBytes, tapeBlockBytes, ioBytes, depth, sha256, zeroFill, sourceCrcs, keepMember,
+// streamOffset, tapeObject,
 //   digest | null, checkpointBytes, checkpointMs, bytesPerS, commandTimeoutMs, tapeTimeoutMs, retryLimit,
 //   busyLimitMs, onEvents)
 Napi::Value StartCopy(const Napi::CallbackInfo &info) {
@@ -69,6 +69,7 @@ Napi::Value StartCopy(const Napi::CallbackInfo &info) {
   options.sha256 = args.Bool();
   options.zero_fill = args.Bool();
   options.source_crcs = args.Bool();
+  options.keep_member = args.Bool();
   options.stream_offset = args.U64();
   options.tape_object = args.U64();
   if (!UnpackDigest(args.ByteView(), &options.digest))

@@ -93,18 +93,19 @@ typedef struct gt_copy_options {
   uint64_t ring_bytes; /* multiple of the page size and of no less than 4 tape blocks */
   const gt_copy_lu *lus;
   uint8_t lu_count;
-  uint32_t tape_block_bytes;     /* 512 … 8 MiB; largest block expected when the tape is the source */
-  uint32_t io_bytes;             /* largest disk transfer wanted; 0: 1 MiB */
-  uint16_t depth;                /* disk commands outstanding on each side; 0: 16 */
-  bool source_crcs;              /* BLOCK_CRCS of the blocks that a tape source gave, too */
-  bool sha256;                   /* SHA-256 of each tagged member, besides CRC32C */
-  bool zero_fill;                /* medium errors of a disk source: record, fill with zeros, go on */
-  uint64_t stream_offset;        /* stream position of the first byte of this run (for events) */
-  uint64_t tape_object;          /* logical object number at which the tape stands */
-  gt_digest_state digest;        /* digest in progress at stream_offset; tag 0: none */
-  uint64_t checkpoint_bytes;     /* destination bytes between checkpoints; 0: none but the last */
-  uint32_t checkpoint_ms;        /* or this much time since the last one; 0: by bytes only */
-  uint64_t bytes_per_s;          /* bandwidth limit; 0: none */
+  uint32_t tape_block_bytes; /* 512 … 8 MiB; largest block expected when the tape is the source */
+  uint32_t io_bytes;         /* largest disk transfer wanted; 0: 1 MiB */
+  uint16_t depth;            /* disk commands outstanding on each side; 0: 16 */
+  bool keep_member;          /* the member that is open at the program's end goes on in another run: it is not closed */
+  bool source_crcs;          /* BLOCK_CRCS of the blocks that a tape source gave, too */
+  bool sha256;               /* SHA-256 of each tagged member, besides CRC32C */
+  bool zero_fill;            /* medium errors of a disk source: record, fill with zeros, go on */
+  uint64_t stream_offset;    /* stream position of the first byte of this run (for events) */
+  uint64_t tape_object;      /* logical object number at which the tape stands */
+  gt_digest_state digest;    /* digest in progress at stream_offset; tag 0: none */
+  uint64_t checkpoint_bytes; /* destination bytes between checkpoints; 0: none but the last */
+  uint32_t checkpoint_ms;    /* or this much time since the last one; 0: by bytes only */
+  uint64_t bytes_per_s;      /* bandwidth limit; 0: none */
   uint32_t command_timeout_ms;   /* disk; 0: 30000 */
   uint32_t tape_timeout_ms;      /* tape data and filemarks; 0: 900000 */
   uint32_t retry_limit;          /* tries per command; 0: 8 */

@@ -26,20 +26,27 @@ bool gt_gather_tag(gt_copy *copy, uint32_t tag, uint64_t position) {
 
 static enum gt_step gather_memory(gt_copy *copy, const gt_seg *seg, uint64_t *need) {
   gt_gather *g = &copy->gather;
-  uint64_t left = seg->bytes - g->seg_done, room = gt_ring_room(copy, g->allocated);
+  /* What is left over of a tape block makes room and comes after these bytes. */
+  uint64_t over = g->landed > g->allocated ? g->landed - g->allocated : 0;
+  uint64_t left = seg->bytes - g->seg_done, room = gt_ring_room(copy, g->allocated + over);
   uint64_t bytes = left < room ? left : room;
   if (bytes > MEMORY_PIECE) bytes = MEMORY_PIECE;
   if (left && !bytes) {
-    *need = g->allocated + 1 - copy->ring.size;
+    *need = g->allocated + over + 1 - copy->ring.size;
     return GT_WAIT_SPACE;
   }
   if (gt_pieces_full(&g->pieces)) return GT_WAIT_COMMAND;
   uint8_t *to = gt_ring_at(&copy->ring, g->allocated);
+  if (over) {
+    memmove(gt_ring_at(&copy->ring, g->allocated + bytes), to, over);
+    g->landed += bytes;
+  }
   if (seg->op == GT_OP_ZEROS)
     memset(to, 0, bytes);
   else if (bytes)
     memcpy(to, (const uint8_t *)(uintptr_t)seg->addr + g->seg_done, bytes);
   g->allocated += bytes;
+  if (!over) g->landed = g->allocated;
   g->seg_done += bytes;
   gt_throttle_take(&copy->throttle, bytes);
   gt_pieces_add(&g->pieces, g->allocated, true);

@@ -104,9 +104,12 @@ static bool joins(gt_program_facts *facts, const gt_seg *seg, int side, uint64_t
   }
   if (seg->op >= GT_OP_FILEMARK) return true;
   if (side == GT_SIDE_SCATTER && facts->open_ended) return false;
-  uint8_t medium = seg->op == GT_OP_TAPE ? GT_MEDIUM_TAPE : GT_MEDIUM_OTHER;
-  if (facts->medium[side] != GT_MEDIUM_NONE && facts->medium[side] != medium) return false;
-  facts->medium[side] = medium;
+  /* Bytes from memory go between those of any source. */
+  if (seg->op != GT_OP_INLINE && seg->op != GT_OP_ZEROS) {
+    uint8_t medium = seg->op == GT_OP_TAPE ? GT_MEDIUM_TAPE : GT_MEDIUM_OTHER;
+    if (facts->medium[side] != GT_MEDIUM_NONE && facts->medium[side] != medium) return false;
+    facts->medium[side] = medium;
+  }
   if (seg->bytes == UINT64_MAX) {
     if (side == GT_SIDE_SCATTER)
       facts->open_ended = true;

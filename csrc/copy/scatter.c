@@ -246,7 +246,7 @@ static enum gt_step run_out(gt_copy *copy, bool gather_ended, uint64_t *need) {
     return GT_GO;
   }
   if (s->lane.in_use || !gather_ended) return GT_WAIT_COMMAND;
-  switch_member(copy, 0);
+  if (!copy->options.keep_member) switch_member(copy, 0);
   return GT_END;
 }
 

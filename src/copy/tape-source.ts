@@ -137,6 +137,7 @@ export class TapeSource {
         tapeBlockBytes: record.tapeBlockBytes,
         sha256: record.spec.options.sha256 ?? false,
         sourceCrcs: this.#sourceCrcs,
+        keepMember: true,
         streamOffset,
         ...(before === undefined ? {} : { digest: before.digest }),
       },

@@ -103,6 +103,7 @@ export interface Addon {
     sha256: boolean,
     zeroFill: boolean,
     sourceCrcs: boolean,
+    keepMember: boolean,
     streamOffset: bigint,
     tapeObject: bigint,
     digest: Uint8Array | null,

@@ -126,6 +126,7 @@ export function startCopy(addon: Addon, options: CopyOptions, onEvents: () => vo
       flag("sha256", options.sha256),
       flag("zeroFill", options.zeroFill),
       flag("sourceCrcs", options.sourceCrcs),
+      flag("keepMember", options.keepMember),
       wide("streamOffset", options.streamOffset, 0n),
       wide("tapeObject", options.tapeObject, 0n),
       options.digest === undefined ? null : bytes("digest", options.digest, DIGEST_BYTES, DIGEST_BYTES),

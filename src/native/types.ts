@@ -170,6 +170,8 @@ export interface CopyOptions {
   readonly zeroFill?: boolean;
   /** "block-crcs" of the blocks that a tape source gave, too. */
   readonly sourceCrcs?: boolean;
+  /** The member that is open at the end goes on in another run: no digest of it is told yet. */
+  readonly keepMember?: boolean;
   readonly streamOffset?: bigint;
   readonly tapeObject?: bigint;
   readonly digest?: DigestState;

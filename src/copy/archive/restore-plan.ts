@@ -78,7 +78,8 @@ export class RestorePlan {
   }
 
   /** The next piece of the program; null at its end. Pieces of one cartridge are one run of the engine, whose digest
-   * state goes into the run of the next cartridge. Calls must not overlap. May wait for held().
+   * state goes into the run of the next cartridge. Calls must not overlap. The second piece of a cartridge may wait
+   * for held(), never the first: a caller may look one piece ahead.
    * @param maxSegments most segments in a piece, on either side; at least 16. */
   async next(maxSegments: number): Promise<VolumeBatch | null> {
     this.#reader.limit = Math.max(1, maxSegments - 8);
@@ -157,6 +158,10 @@ export class RestorePlan {
     if (!this.#reader.empty) yield;
     this.#reader.turn(at);
     if (rest === 0n) return;
+    // A piece of the new cartridge that needs no held bytes, for the caller sees by it that the run of the old one,
+    // which brings them, is complete.
+    this.#reader.seek(at);
+    yield;
     if (this.#held === undefined) await new Promise<void>((wake) => (this.#wakeHeld = wake));
     this.#reader.inline(this.#held ?? new Uint8Array());
     this.#held = undefined;
