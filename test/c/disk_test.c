@@ -432,7 +432,7 @@ static void *count_up(void *argument) {
   counter *self = argument;
   rig r = rig_attach(self->device);
   uint8_t both[1024] = {0};
-  for (uint64_t tries = 0; self->wins < 500 && tries < 1000000; tries++) {
+  for (uint64_t tries = 0; self->wins < 5000 && tries < 10000000; tries++) {
     gt_store_be64(both + 512, gt_load_be64(both) + 1);
     if (rig_run(&r, "89 00 00 00 00 00 00 00 03 00 00 00 00 01 00 00", GT_DIR_OUT, both, 1024) == 0) self->wins++;
     rig_run(&r, "28 00 00 00 03 00 00 00 01 00", GT_DIR_IN, both, 512);
@@ -452,7 +452,7 @@ static void two_nexuses(gt_device *device, rig *r) {
   for (int i = 0; i < 2; i++)
     pthread_join(threads[i], NULL);
   rig_run(r, "28 00 00 00 03 00 00 00 01 00", GT_DIR_IN, zeros, 512);
-  CHECK_EQ(gt_load_be64(zeros), 1000);
+  CHECK_EQ(gt_load_be64(zeros), 10000);
 }
 
 static void durability(void) {

@@ -25,7 +25,7 @@ static inline const char *rig_path(const char *name) {
   static __thread char paths[4][256];
   static __thread int turn;
   char *path = paths[turn++ % 4];
-  snprintf(path, sizeof paths[0], "%s/%s", rig_directory, name);
+  snprintf(path, sizeof paths[0], "%.60s/%.180s", rig_directory, name);
   return path;
 }
 
