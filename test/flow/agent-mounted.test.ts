@@ -228,7 +228,8 @@ rootTest("on a partition, whole-disk lists count from the start of the disk", as
     )
   ) {
     t.log("SKIPPED: the kernel makes no partitions here");
-    return t.pass();
+    t.pass();
+    return;
   }
   await run("mke2fs", "-q", "-F", "-t", "ext4", `${loop}p1`);
   const mountPoint = join(folder, "fs");

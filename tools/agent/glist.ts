@@ -2,7 +2,8 @@
 //
 //   byte 0     "GTLIST1\n"
 //   byte 8     length of the header, uint32 big-endian
-//   byte 12    header: CBOR map, the fields of ListHeader and `shared`; then zeros up to byte 4096
+//   byte 12    header: CBOR map, the fields of ListHeader and `shared`; then zeros
+//   byte 4064  SHA-256 of the bytes before it
 //   byte 4096  chunks in order, each as uint32 big-endian length and encodeChunk() bytes; nothing after the last
 //
 // It is written under another name and renamed when it is whole, so a file with the right name is whole.
@@ -18,6 +19,7 @@ import { readExactly, writeAll } from "./positioned-io.js";
 
 const MAGIC = Buffer.from("GTLIST1\n");
 const CHUNKS_AT = 4096n;
+const DIGEST_AT = 4064;
 
 export interface GlistHeader extends ListHeader {
   /** Some extents are shared by several files: the job needs overlap = "allow". */
@@ -69,11 +71,12 @@ async function fill(file: FileHandle, listId: string, source: ListSource): Promi
     digest: new Uint8Array(digest.digest()),
     shared,
   };
-  const encoded = encode(header, Number(CHUNKS_AT) - 12);
+  const encoded = encode(header, DIGEST_AT - 12);
   const head = Buffer.alloc(Number(CHUNKS_AT));
   MAGIC.copy(head);
   head.writeUInt32BE(encoded.length, 8);
   head.set(encoded, 12);
+  head.set(headDigest(head), DIGEST_AT);
   await writeAll(file, 0n, head);
   return header;
 }
@@ -98,7 +101,8 @@ export class Glist {
       const head = await readExactly(file, 0n, Number(CHUNKS_AT));
       if (!head.subarray(0, 8).equals(MAGIC)) throw wrong(path, "it does not begin with GTLIST1");
       const length = head.readUInt32BE(8);
-      if (length > head.length - 12) throw wrong(path, "its header is too long");
+      if (!headDigest(head).equals(head.subarray(DIGEST_AT))) throw wrong(path, "its header is damaged");
+      if (length > DIGEST_AT - 12) throw wrong(path, "its header is too long");
       const fields = decode(head.subarray(12, 12 + length));
       const { shared } = fields as { shared?: unknown };
       return new Glist(
@@ -147,6 +151,10 @@ export class Glist {
       throw wrong(this.path, "it is cut off", cause);
     }
   }
+}
+
+function headDigest(head: Buffer): Buffer {
+  return listDigest().update(head.subarray(0, DIGEST_AT)).digest();
 }
 
 function wrong(path: string, what: string, cause?: unknown): GantryError {

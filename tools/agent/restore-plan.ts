@@ -43,8 +43,7 @@ class Planner {
 
   add(member: RestoreMember): void {
     const { name, type, linkName } = member;
-    const fault =
-      nameFault(name) ?? (baseOf(name).length > 255 || type === "image" ? "it cannot be a file" : undefined);
+    const fault = nameFault(name) ?? pathFault(name, type);
     if (fault !== undefined) throw wrong(name, fault);
     if (this.#types.has(name)) throw wrong(name, "there are two members of this name");
     if (type !== "file" && member.ranges.length > 0) throw wrong(name, "only files have data");
@@ -105,6 +104,14 @@ export function checkRoom(plan: RestorePlan, freeBlocks: bigint, freeInodes: num
   throw new GantryError("AGENT_NO_SPACE", `${needed} are needed; ${freeBlocks} and ${freeInodes} are free.`, {
     details: { blocks: plan.blocks, freeBlocks, inodes: plan.inodes, freeInodes },
   });
+}
+
+const PART_BYTES_MAX = 255; // EXT4_NAME_LEN; xfs has the same
+
+function pathFault(name: string, type: RestoreMember["type"]): string | undefined {
+  if (type === "image") return "an image is no file";
+  const long = name.split("/").some((part) => Buffer.byteLength(part) > PART_BYTES_MAX);
+  return long ? `a part of its name is longer than ${PART_BYTES_MAX} bytes` : undefined;
 }
 
 function wrong(name: string, why: string): GantryError {
