@@ -25,7 +25,7 @@ import type { Config } from "./sys/config.js";
 import { messageOf } from "./sys/errors.js";
 import type { Logger } from "./sys/log.js";
 import { openStore } from "./sys/store.js";
-import { BUILT_MS, VERSION } from "./version.js";
+import { BUILT_MS, VERSION } from "./sys/version.js";
 
 const MIB = 1024 * 1024;
 const HOUSEKEEPING_MS = 60_000;

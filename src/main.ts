@@ -8,7 +8,7 @@ import { startShell } from "./shell/server.js";
 import { type Config, readConfig } from "./sys/config.js";
 import { isGantryError, messageOf } from "./sys/errors.js";
 import { createLogger, type Logger } from "./sys/log.js";
-import { VERSION } from "./version.js";
+import { VERSION } from "./sys/version.js";
 
 const EXIT_CONFIG = 78; // EX_CONFIG of sysexits.h
 const EXIT_START = 1;

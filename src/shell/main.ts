@@ -3,7 +3,7 @@
 import { createConnection } from "node:net";
 import { Command } from "commander";
 import { messageOf } from "../sys/errors.js";
-import { VERSION } from "../version.js";
+import { VERSION } from "../sys/version.js";
 import { LINE_MAX, type ShellAnswer, toLine } from "./protocol.js";
 import { render } from "./render.js";
 

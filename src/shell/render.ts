@@ -1,6 +1,8 @@
 // Answers of the daemon as text for people: tables for lists, "name: value" for one thing. 80 columns where the
 // content allows, no colour, nothing redrawn: it has to read well on a serial line.
 
+import { byteSize } from "../sys/units.js";
+
 type Row = Readonly<Record<string, unknown>>;
 
 const DONE = "done";
@@ -57,19 +59,7 @@ function facts(row: Row, indent = ""): string {
 function value(name: string, inner: unknown): string {
   if (inner === undefined || inner === null) return "";
   if (Array.isArray(inner)) return inner.join(",");
-  if (/^(bytes|.*Bytes$|bytes(Done|Total))/.test(name) && /^\d+$/.test(String(inner))) return size(Number(inner));
+  if (/^(bytes|.*Bytes$|bytes(Done|Total))/.test(name) && /^\d+$/.test(String(inner))) return byteSize(Number(inner));
   if (/(submitted|started|ended|expires|notBefore)Ms$/.test(name)) return new Date(Number(inner)).toISOString();
   return String(inner);
-}
-
-/** 1536 → "1.5 KiB". */
-export function size(bytes: number): string {
-  const units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
-  let left = bytes;
-  let unit = 0;
-  while (left >= 1024 && unit < units.length - 1) {
-    left /= 1024;
-    unit++;
-  }
-  return unit === 0 ? `${left} B` : `${left.toFixed(1)} ${units[unit]}`;
 }

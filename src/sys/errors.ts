@@ -136,7 +136,10 @@ export const ERRORS = {
   ),
   STORE_UNUSABLE: row("system", "The state directory cannot be read or written; nothing of the write was kept."),
   // broker tool
-  KEY_UNKNOWN_HERE: row("input", "This broker did not issue such a key; `gantry-broker key list` shows those of a bridge."),
+  KEY_UNKNOWN_HERE: row(
+    "input",
+    "This broker did not issue such a key; `gantry-broker key list` shows those of a bridge.",
+  ),
   BROKER_HOME_EXISTS: row("state", "The broker's folder holds a key pair already; it is never overwritten."),
   BROKER_HOME_MISSING: row("input", "There is no key pair in the broker's folder; make one with `gantry-broker init`."),
   // jobs

@@ -3,7 +3,7 @@
 // lists, runs jobs and follows them, keeps one log of all jobs. Exit codes: 0 done, 1 refused or failed, 2 wrong use.
 import { Command, Option } from "commander";
 import { isGantryError, messageOf } from "../../src/sys/errors.js";
-import { VERSION } from "../../src/version.js";
+import { VERSION } from "../../src/sys/version.js";
 import { defaultHome, toJson } from "./home.js";
 import { addJobCommands } from "./job-commands.js";
 import { addKeyCommands } from "./key-commands.js";

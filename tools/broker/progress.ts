@@ -1,7 +1,7 @@
 // A progress bar on standard error while a job runs; silent with --json, plain lines where there is no terminal.
 import cliProgress from "cli-progress";
 import type { JobProgress } from "../../src/job.js";
-import { size } from "../../src/shell/render.js";
+import { byteSize } from "../../src/sys/units.js";
 
 export class JobBar {
   readonly #jobId: string;
@@ -26,8 +26,8 @@ export class JobBar {
     const done = Math.min(total, Number(progress.bytesDone));
     const payload = {
       state: progress.state,
-      rate: `${size(Number(progress.bytesPerS))}/s`,
-      moved: size(done),
+      rate: `${byteSize(Number(progress.bytesPerS))}/s`,
+      moved: byteSize(done),
       waits: progress.tapeWaits.toString(),
     };
     if (this.#bar === undefined) {

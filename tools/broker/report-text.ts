@@ -1,7 +1,7 @@
 // A report as a person reads it.
 
 import type { JobReport } from "../../src/job.js";
-import { size } from "../../src/shell/render.js";
+import { byteSize } from "../../src/sys/units.js";
 
 export function reportText(report: JobReport): string {
   const seconds = report.startedMs === undefined ? 0 : (report.endedMs - report.startedMs) / 1000;
@@ -10,7 +10,7 @@ export function reportText(report: JobReport): string {
     ["ended", `${report.state}, ${new Date(report.endedMs).toISOString()}, after ${seconds.toFixed(1)} s`],
     [
       "moved",
-      `${size(Number(report.bytesDone))} at ${size(Number(report.bytesPerS))}/s, ${report.membersDone} of ${report.membersTotal} members`,
+      `${byteSize(Number(report.bytesDone))} at ${byteSize(Number(report.bytesPerS))}/s, ${report.membersDone} of ${report.membersTotal} members`,
     ],
     [
       "waits",

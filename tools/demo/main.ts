@@ -11,8 +11,8 @@ import { pipeline } from "node:stream/promises";
 import { parseArgs } from "node:util";
 import { Aedes } from "aedes";
 import type { JobReport } from "../../src/job.js";
-import { size } from "../../src/shell/render.js";
 import { messageOf } from "../../src/sys/errors.js";
+import { byteSize } from "../../src/sys/units.js";
 import { Glist, writeGlist } from "../agent/glist.js";
 import { listImage } from "../agent/list-image.js";
 import { prepareImage } from "../agent/prepare-image.js";
@@ -66,7 +66,7 @@ async function main(): Promise<boolean> {
   step("The agent asks the file system where the files lie; nothing of them is read");
   const list = join(directory, "backup.glist");
   const made = await writeGlist(list, `list-${Date.now()}`, await listImage({ image: disk }));
-  say(`   ${made.members} members, ${made.extents} extents, ${size(Number(made.bytes))} in ${made.chunks} chunks`);
+  say(`   ${made.members} members, ${made.extents} extents, ${byteSize(Number(made.bytes))} in ${made.chunks} chunks`);
 
   step("Backup: a signed key, the block list, and the bridge copies the blocks to tape by itself");
   const backup = await job(session, home, "backup", list, made.members);
@@ -196,7 +196,7 @@ async function job(
   bar.stop();
   await list?.close();
   say(
-    `   ${report.state}: ${size(Number(report.bytesDone))} at ${size(Number(report.bytesPerS))}/s, ${report.membersDone} of ${members} members with data, tape waited ${report.tapeWaits} times`,
+    `   ${report.state}: ${byteSize(Number(report.bytesDone))} at ${byteSize(Number(report.bytesPerS))}/s, ${report.membersDone} of ${members} members with data, tape waited ${report.tapeWaits} times`,
   );
   if (report.state !== "succeeded") throw new Error(`${jobId} ended as ${report.state}: ${report.failure?.message}`);
   return report;
@@ -244,7 +244,7 @@ function summary(
       say(`   DIFFERS: ${difference}`);
     console.log(`
 Server-free backup, end to end
-  copied           ${size(result.bytes)} of ${result.files} files in ${seconds.toFixed(2)} s; the tape waited ${result.tape_waits} times
+  copied           ${byteSize(result.bytes)} of ${result.files} files in ${seconds.toFixed(2)} s; the tape waited ${result.tape_waits} times
   bytes through the server or the broker   none: they only sent keys and block lists
   restored by Gantry   ${result.restored_identical ? "every file identical" : "DIFFERENT"}
   restored by tar      ${result.tar_identical ? "every file identical" : "DIFFERENT"}`);
