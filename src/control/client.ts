@@ -251,7 +251,7 @@ export class BridgeClient {
     const before = this.#bridge;
     if (before !== undefined && !state.online && state.bdSeq < before.bdSeq) return;
     this.#bridge = state;
-    if (before !== undefined && state.online && state.bdSeq !== before.bdSeq) this.#sendAgain();
+    if (state.online && state.bdSeq !== before?.bdSeq) this.#sendAgain();
     this.#options.onBridge?.(state);
     if (!state.online) return;
     for (const waiter of this.#onlineWaiters) waiter();

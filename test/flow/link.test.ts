@@ -584,6 +584,47 @@ test("no reply in time is COMMAND_TIMED_OUT; the same id again gets the reply of
   t.is(calls, 1);
 });
 
+test("a command that was lost because the bridge was away is sent again at its birth", async (t) => {
+  const server = await mosquitto(t);
+  const broker = client(t, serverOptions(server.port, "broker"));
+  await until("connected", () => broker.link.connected);
+  const answer = broker.send("status.get", {});
+  await until("the server took the command", () => /Received PUBLISH from broker/.test(server.log()));
+  const bridge = door(t, serverOptions(server.port, "bridge"));
+  bridge.router.on("status.get", async () => ({ fine: true }));
+  bridge.start();
+  t.deepEqual(await answer, { fine: true });
+});
+
+test("a reply that was lost while the client was away is got by sending the command again, which is not carried out twice", async (t) => {
+  const server = await mosquitto(t);
+  const bridge = door(t, serverOptions(server.port, "bridge"));
+  let calls = 0;
+  let finish = (): void => {};
+  bridge.router.on("job.forget", async ({ jobId }) => {
+    calls += 1;
+    await new Promise<void>((resolve) => {
+      finish = resolve;
+    });
+    return { jobId };
+  });
+  bridge.start();
+  const broker = client(t, serverOptions(server.port, "broker", { backoff: { minMs: 1000, maxMs: 1000 } }));
+  await broker.online();
+  const answer = broker.send("job.forget", { jobId: "j" });
+  await until("the command is there", () => calls === 1);
+  // Another client with the same id pushes the first one out [MQTT-3.1.4-3].
+  const intruder = await peer(t, serverOptions(server.port, "broker"));
+  await until("the client is out", () => !broker.link.connected);
+  finish();
+  await until("the reply was sent to nobody", () =>
+    /Received PUBLISH from bridge \(.*reply\/broker/.test(server.log()),
+  );
+  await intruder.stop();
+  t.deepEqual(await answer, { jobId: "j" });
+  t.is(calls, 1);
+});
+
 test("a will of a connection that is replaced already does not make the client think that the bridge is away", async (t) => {
   const server = await mosquitto(t);
   const states: StateMessage[] = [];

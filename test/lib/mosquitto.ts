@@ -44,9 +44,8 @@ const PROGRAM = "/usr/sbin/mosquitto";
 
 export async function startMosquitto(options: MosquittoOptions = {}): Promise<Mosquitto> {
   const dir = await mkdtemp(path.join(os.tmpdir(), "gantry-mqtt-"));
+  const file = path.join(dir, "mosquitto.conf");
   const pki = options.tls ? await makePki(dir) : undefined;
-  const port = await freePort();
-  await writeFile(path.join(dir, "mosquitto.conf"), (await config(dir, port, options, pki)).join("\n"));
   let child: ChildProcess | undefined;
   let log = "";
 
@@ -56,14 +55,18 @@ export async function startMosquitto(options: MosquittoOptions = {}): Promise<Mo
     await once(child, "exit");
   };
   const start = async (): Promise<void> => {
-    const started = spawn(PROGRAM, ["-c", path.join(dir, "mosquitto.conf")], { stdio: ["ignore", "pipe", "pipe"] });
+    const started = spawn(PROGRAM, ["-c", file], { stdio: ["ignore", "pipe", "pipe"] });
     child = started;
+    const before = log.length;
     for (const stream of [started.stdout, started.stderr]) stream.on("data", (data) => (log += String(data)));
-    await listening(port, () => started.exitCode !== null).catch((error: Error) => {
-      throw new Error(`${error.message}: ${log}`);
-    });
+    // Its own word, not a connection: somebody else may listen on the port.
+    await until(() => started.exitCode !== null || /mosquitto version \S+ running/.test(log.slice(before)));
+    if (started.exitCode !== null) throw new Error(`mosquitto does not start: ${log.slice(before)}`);
   };
-  await start();
+  const port = await onFreePort(async (candidate) => {
+    await writeFile(file, (await config(dir, candidate, options, pki)).join("\n"));
+    await start();
+  });
   return {
     port,
     pki,
@@ -76,6 +79,19 @@ export async function startMosquitto(options: MosquittoOptions = {}): Promise<Mo
       await rm(dir, { recursive: true, force: true });
     },
   };
+}
+
+/** Tries ports until one can be listened on: between finding and using it, somebody else may take it. */
+async function onFreePort(attempt: (port: number) => Promise<void>): Promise<number> {
+  for (let tries = 1; ; tries++) {
+    const port = await freePort();
+    try {
+      await attempt(port);
+      return port;
+    } catch (error) {
+      if (tries === 5) throw error;
+    }
+  }
 }
 
 async function config(dir: string, port: number, options: MosquittoOptions, pki: Pki | undefined): Promise<string[]> {
@@ -127,16 +143,8 @@ export async function freePort(): Promise<number> {
   return address.port;
 }
 
-async function listening(port: number, ended: () => boolean): Promise<void> {
-  for (let attempt = 0; attempt < 200 && !ended(); attempt++) {
-    const socket = net.connect(port, "127.0.0.1");
-    const up = await new Promise<boolean>((resolve) => {
-      socket.once("connect", () => resolve(true));
-      socket.once("error", () => resolve(false));
-    });
-    socket.destroy();
-    if (up) return;
-    await new Promise((resolve) => setTimeout(resolve, 25));
-  }
-  throw new Error("mosquitto does not start");
+async function until(condition: () => boolean): Promise<void> {
+  for (let attempt = 0; attempt < 1000 && !condition(); attempt++)
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  if (!condition()) throw new Error("mosquitto neither starts nor ends");
 }
