@@ -82,7 +82,7 @@ void CopyCore::ExpectEnd(Napi::Env env) {
   mailbox_->Hold(env);
 }
 
-void CopyCore::Let() {
+void CopyCore::LetGo() {
   if (std::exchange(held_, false)) mailbox_->Release(env_);
 }
 
@@ -108,9 +108,13 @@ Napi::Array CopyCore::Take(Napi::Env env) {
       gt_event_release(&events[i]);
     }
   }
-  if (ended_) on_events_.Reset();
-  // More may lie there, of which the engine has told already.
-  if (!ended_ && total >= kTakeMax) mailbox_->Post(shared_from_this());
+  if (ended_) {
+    LetGo();
+    on_events_.Reset();
+  } else if (total >= kTakeMax) {
+    // More may lie there, of which the engine has told already.
+    mailbox_->Post(shared_from_this());
+  }
   return taken;
 }
 
@@ -127,7 +131,7 @@ gt_copy_stats CopyCore::Stats(Napi::Env env) const {
 Napi::Promise CopyCore::Close(Napi::Env env) {
   closed_ = true;
   on_events_.Reset();
-  Let();
+  LetGo();
   Pledge pledge(env, mailbox_);
   Napi::Promise promise = pledge.Promise();
   if (state_ == State::kRetired)
@@ -140,7 +144,7 @@ Napi::Promise CopyCore::Close(Napi::Env env) {
 
 void CopyCore::Collected() {
   closed_ = true;
-  Let();
+  LetGo();
   Retire();
 }
 

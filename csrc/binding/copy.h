@@ -95,7 +95,7 @@ private:
   void Finish();
   void Settle(Napi::Env env);
   void ReleaseKept();
-  void Let(); // the process go
+  void LetGo(); // the process may end
   size_t TakeRaw(gt_event *events, size_t max);
 
   const napi_env env_;

@@ -18,7 +18,7 @@ for (const mode of ["with-main", "workers-only"])
     t.is(err, "");
     t.is(signal, null);
     t.is(code, 0);
-    t.is(out, "49 workers\n");
+    t.is(out, "50 workers\n");
   });
 
 test.serial("a callback that throws makes an uncaught exception and does not lose the events after it", async (t) => {
