@@ -34,7 +34,7 @@ static plan plan_piece(const gt_copy *copy, const gt_seg *seg) {
 static void fail_read(gt_copy *copy, gt_cmd *cmd) {
   gt_gather *g = &copy->gather;
   if (!g->failed) gt_end_failed(&g->ending, true, cmd);
-  g->failed = true;
+  g->failed = g->lane.hopeless = true;
 }
 
 static void finish_read(gt_copy *copy, gt_cmd *cmd) {

@@ -7,7 +7,7 @@
 static void fail_tape(gt_copy *copy, gt_result result, const gt_cmd *cmd) {
   gt_gather *g = &copy->gather;
   if (g->failed) return;
-  g->failed = true;
+  g->failed = g->lane.hopeless = true;
   if (result == GT_RESULT_DEVICE_ERROR)
     gt_end_failed(&g->ending, true, cmd);
   else

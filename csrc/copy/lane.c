@@ -84,7 +84,7 @@ static uint64_t back_off_ms(uint64_t first_ms, uint32_t tries) {
 /* When the command is to be sent again; UINT64_MAX: no more. */
 static uint64_t again_at(gt_cmd *cmd, uint64_t now) {
   const gt_copy_options *options = &cmd->lane->copy->options;
-  if (gt_stopping(cmd->lane->copy)) return UINT64_MAX;
+  if (gt_stopping(cmd->lane->copy) || cmd->lane->hopeless) return UINT64_MAX;
   if (cmd->verdict == GT_RETRY_LATER) {
     if (!cmd->busy_since_ns) cmd->busy_since_ns = now;
     if (now - cmd->busy_since_ns >= options->busy_limit_ms * NS_PER_MS) return UINT64_MAX;

@@ -45,6 +45,7 @@ struct gt_lane {
   struct gt_copy *copy;
   gt_park *park;
   bool gather;
+  bool hopeless;                 /* the side has failed: nothing is repeated any more */
   uint16_t depth;                /* commands in the pool */
   uint16_t in_use;               /* got and not yet put back */
   uint16_t outstanding;          /* at the unit */

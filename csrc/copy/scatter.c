@@ -11,7 +11,7 @@
 void gt_scatter_fail(gt_copy *copy, const gt_cmd *cmd) {
   gt_scatter *s = &copy->scatter;
   if (!s->failed) gt_end_failed(&s->ending, false, cmd);
-  s->failed = true;
+  s->failed = s->lane.hopeless = true;
 }
 
 static void fail_program(gt_copy *copy, gt_result result) {
@@ -32,11 +32,21 @@ static void switch_member(gt_copy *copy, uint32_t tag) {
   gt_digest_open(&s->digest, tag);
 }
 
+/* Do gather's marks say where members start? While nobody has given a tag yet, an untagged segment on both sides
+ * ends a member that was resumed, but only once its bytes are here: the tags may still come, on either side. */
+static bool marks_count(gt_copy *copy, bool bytes) {
+  uint8_t side = atomic_load_explicit(&copy->program.tag_side, memory_order_relaxed);
+  return side == GT_SIDE_GATHER || (side == GT_SIDE_NONE && bytes);
+}
+
 /* Members that start at the position. Returns where the next one does, UINT64_MAX: not known yet. */
-static uint64_t next_member(gt_copy *copy) {
+static uint64_t next_member(gt_copy *copy, bool bytes) {
   const gt_mark *mark;
   while ((mark = gt_marks_peek(&copy->tags, 0)) && mark->position <= copy->scatter.position) {
-    switch_member(copy, mark->value);
+    if (marks_count(copy, bytes))
+      switch_member(copy, mark->value);
+    else if (!bytes)
+      return UINT64_MAX;
     gt_marks_drop(&copy->tags);
     if (atomic_load(&copy->tags_wanted) && atomic_exchange(&copy->tags_wanted, false))
       gt_park_signal(&copy->gather.park);
@@ -47,11 +57,11 @@ static uint64_t next_member(gt_copy *copy) {
 void gt_scatter_digest(gt_copy *copy, uint64_t bytes) {
   gt_scatter *s = &copy->scatter;
   uint64_t end = s->position + bytes;
-  if (!bytes) next_member(copy);
+  if (!bytes) next_member(copy, false);
   /* Members that start right at the end are left for the next call: at a block's edge the open member is the one
    * that the last byte before it belongs to. */
   while (s->position < end) {
-    uint64_t member = next_member(copy), until = member < end ? member : end;
+    uint64_t member = next_member(copy, true), until = member < end ? member : end;
     gt_digest_update(&s->digest, gt_ring_at(&copy->ring, s->position), until - s->position);
     s->position = until;
   }
