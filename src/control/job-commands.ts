@@ -52,6 +52,11 @@ export function registerCommands(router: Router, room: CommandRoom): void {
       await room.clearReport(jobId);
       return { jobId };
     })
+    .on("manifest.get", async ({ jobId, offset, limit }) => ({
+      jobId,
+      offset,
+      ...queue.manifest(jobId, offset, limit),
+    }))
     .on("media.list", async () => ({ media: mediaFacts(room.devices) }));
 }
 

@@ -39,6 +39,8 @@ export class JobQueue {
   readonly #options: JobQueueOptions;
   readonly #running = new Map<string, Running>();
   readonly #locks = new DeviceLocks();
+  /** What keeps the lists of jobs that have not ended from being dropped. */
+  readonly #holds = new Map<string, readonly (() => void)[]>();
   #timer: NodeJS.Timeout | undefined;
   #stopping = false;
 
@@ -51,6 +53,7 @@ export class JobQueue {
     const { journal } = this.#options.plant;
     for (const record of journal.load()) {
       if (record.state === "running") await journal.put({ ...record, state: "queued", resumes: record.resumes + 1 });
+      if (!JOB_ENDS.includes(record.state)) this.#hold(record.spec);
     }
     this.#timer = setInterval(() => this.#tick(), PROGRESS_MS);
     this.#schedule();
@@ -88,8 +91,19 @@ export class JobQueue {
       resumes: 0,
       lost: [],
     });
+    this.#hold(spec);
     this.#schedule();
     return "queued";
+  }
+
+  /** A list that is gone is found missing when the job starts. */
+  #hold(spec: JobSpec): void {
+    const { lists } = this.#options.plant;
+    const ids = [spec.listId, spec.toListId].filter((id) => id !== undefined && lists.header(id) !== undefined);
+    this.#holds.set(
+      spec.jobId,
+      ids.map((id) => lists.hold(id ?? "")),
+    );
   }
 
   /** Throws JOB_UNKNOWN, or JOB_CANCEL_REFUSED when the job has ended or is writing its end. */
@@ -154,6 +168,17 @@ export class JobQueue {
   async forget(jobId: string): Promise<boolean> {
     this.#record(jobId);
     return (await this.#options.plant.journal.forget([jobId])).length > 0;
+  }
+
+  /** A part of the manifest that a restore or verification read. Throws JOB_UNKNOWN, MANIFEST_UNKNOWN. */
+  manifest(jobId: string, offset: bigint, limit: number): { readonly total: bigint; readonly data: Uint8Array } {
+    this.#record(jobId);
+    const part = this.#options.plant.journal.manifestPart(jobId, offset, limit);
+    if (part !== undefined) return part;
+    throw new GantryError(
+      "MANIFEST_UNKNOWN",
+      `No manifest of job ${jobId} is kept here; verify the tape and ask for the manifest of that job.`,
+    );
   }
 
   list(): readonly JobRecord[] {
@@ -259,6 +284,8 @@ export class JobQueue {
   async #end(record: JobRecord, meter: Meter, outcome: ReportOutcome): Promise<void> {
     const report = reportOf(record, meter, outcome, this.#options.plant.clock.nowMs());
     await this.#options.plant.journal.finish(record, report);
+    for (const release of this.#holds.get(report.jobId) ?? []) release();
+    this.#holds.delete(report.jobId);
     this.#options.plant.log.info({ jobId: report.jobId, state: report.state, failure: report.failure }, "job ended");
     this.#options.onReport(report);
     await this.#forgetOld();

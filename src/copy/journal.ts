@@ -19,6 +19,9 @@ export interface BlockCrcs {
   readonly crcs: Uint32Array;
 }
 
+/** How many manifests that were read from tape are kept. */
+const MANIFESTS_KEPT = 8;
+
 const recordKey = (jobId: string): StoreKey => ["job", jobId];
 const dataKey = (jobId: string): StoreKey => ["job-data", jobId];
 
@@ -107,11 +110,39 @@ export class Journal {
     const ended: JobRecord = { ...record, state: report.state, endedMs: report.endedMs, report };
     await this.#store.batch([
       { put: recordKey(record.spec.jobId), value: encodeRecord(ended) },
-      { deleteUnder: dataKey(record.spec.jobId) },
+      { deleteUnder: [...dataKey(record.spec.jobId), "members"] },
+      { deleteUnder: [...dataKey(record.spec.jobId), "blocks"] },
+      ...this.#surplusManifests(record.spec.jobId),
     ]);
     this.#records.set(record.spec.jobId, ended);
     this.#pages.delete(record.spec.jobId);
     return ended;
+  }
+
+  /** A part of the manifest that a restore or verification read from tape; undefined when none is kept of the job. */
+  manifestPart(
+    jobId: string,
+    offset: bigint,
+    limit: number,
+  ): { readonly total: bigint; readonly data: Uint8Array } | undefined {
+    let total = 0n;
+    const parts: Uint8Array[] = [];
+    for (const { value } of this.#store.under([...dataKey(jobId), "manifest"])) {
+      const from = offset > total ? offset - total : 0n;
+      const left = limit - parts.reduce((bytes, part) => bytes + part.length, 0);
+      if (from < BigInt(value.length) && left > 0)
+        parts.push(Uint8Array.from(value.subarray(Number(from), Number(from) + left)));
+      total += BigInt(value.length);
+    }
+    return total === 0n ? undefined : { total, data: Buffer.concat(parts) };
+  }
+
+  /** Manifests can be large: those of the newest MANIFESTS_KEPT jobs stay, besides the one that ends now. */
+  #surplusManifests(endingId: string): StoreChange[] {
+    const owners = [...this.#records.values()]
+      .filter(({ spec, endedMs }) => endedMs !== undefined && spec.jobId !== endingId && spec.type !== "backup")
+      .sort((a, b) => (b.endedMs ?? 0) - (a.endedMs ?? 0));
+    return owners.slice(MANIFESTS_KEPT - 1).map(({ spec }) => ({ deleteUnder: [...dataKey(spec.jobId), "manifest"] }));
   }
 
   /** Forgets ended jobs; a job that has not ended is left alone. */

@@ -9,13 +9,6 @@ import { runVerify } from "./verify.js";
 
 const RUNNERS = { backup: runBackup, restore: runRestore, verify: runVerify, clone: runClone } as const;
 
-/** Runs an admitted job to its end; its lists are kept meanwhile. */
-export async function runJob(job: Admitted<JobSpec>, context: JobContext): Promise<JobOutcome> {
-  const { listId, toListId, type } = job.subject;
-  const holds = [listId, toListId].filter((id) => id !== undefined).map((id) => context.lists.hold(id));
-  try {
-    return await RUNNERS[type](job, context);
-  } finally {
-    for (const release of holds) release();
-  }
+export function runJob(job: Admitted<JobSpec>, context: JobContext): Promise<JobOutcome> {
+  return RUNNERS[job.subject.type](job, context);
 }

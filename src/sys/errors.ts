@@ -184,6 +184,7 @@ export const ERRORS = {
     "input",
     "An extent lies outside the device, shares blocks with another, or does not fit its member.",
   ),
+  MANIFEST_UNKNOWN: row("input", "No manifest of this job is kept; only restores and verifications read one, and the newest are kept."),
   MEDIA_MISSING: row("device", "A cartridge cannot be loaded: it is not there, or the drive has nobody to load it."),
   MEDIA_NOT_BLANK: row(
     "state",

@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int check_failures, check_count;
+/* Some tests check on several threads. */
+static _Atomic int check_failures, check_count;
 
 #define CHECK(condition)                                                                                               \
   do {                                                                                                                 \
