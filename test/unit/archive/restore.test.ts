@@ -112,7 +112,10 @@ async function restore(
   const reported: number[] = [];
   let executor: Executor | undefined;
   let volume = -1;
-  for (let piece = await plan.next(16); piece !== null; piece = await plan.next(16)) {
+  // Always one piece ahead, as a runner is that ends a run when it sees the next cartridge's number.
+  for (let ahead = await plan.next(16); ahead !== null; ) {
+    const piece: VolumeBatch = ahead;
+    ahead = await plan.next(16);
     if (executor === undefined || piece.volume !== volume) {
       const open: number = executor?.open ?? 0;
       executor = new Executor({ disks: { 1: target }, tape: archive.tapes[piece.volume] ?? [], tapeBlockBytes });
