@@ -25,7 +25,12 @@ for (const { kind, options, to } of KINDS) {
     await mkdir(tree);
     await makeTree(tree);
     const image = join(folder, "from.img");
-    await makeExt4(image, "48M", options, tree);
+    await writeFile(image, Buffer.alloc(48 << 20, 0xee));
+    await makeExt4(image, "48M", [...options, "-E", "nodiscard"], tree);
+    // Blocks that are only reserved read as zeros, whatever is in them.
+    if (kind !== "block maps instead of extents") {
+      await run("debugfs", "-w", "-R", 'fallocate "/dir/only hole" 100 200', image);
+    }
 
     const source = await listImage({ image });
     const listed = await taken(source);
@@ -157,7 +162,9 @@ test("image: names and attributes that imitate debugfs do not change what is lis
   const folder = await temporary(t);
   const tree = join(folder, "tree");
   await mkdir(tree);
-  const fake = "debugfs: stat <13>\nInode: 13   Type: regular    Mode:  0644   Flags: 0x80000\nEXTENTS:\n(0):1\n";
+  // The text of a link that looks like the echo of the next command: without the secret in the real echo the
+  // answers would be cut in the wrong place.
+  const fake = "debugfs: stat <14>\nInode: 14   Type: regular\n";
   await writeFile(join(tree, "a\ndebugfs: ls -p <2>\n"), "content a");
   await symlink(fake, join(tree, "link"));
   await writeFile(join(tree, "z"), "content z");
