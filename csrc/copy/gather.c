@@ -38,7 +38,7 @@ static enum gt_step gather_memory(gt_copy *copy, const gt_seg *seg, uint64_t *ne
   if (gt_pieces_full(&g->pieces)) return GT_WAIT_COMMAND;
   uint8_t *to = gt_ring_at(&copy->ring, g->allocated);
   if (over) {
-    memmove(gt_ring_at(&copy->ring, g->allocated + bytes), to, over);
+    memmove(to + bytes, to, over); /* by one address range: the ring has two for each byte */
     g->landed += bytes;
   }
   if (seg->op == GT_OP_ZEROS)

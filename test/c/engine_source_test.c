@@ -185,6 +185,73 @@ static void positioning(void) {
   }
 }
 
+static void memory_between(void) {
+  TEST("bytes from memory stand between those of a tape, in the middle of its blocks and over the ring's end");
+  fake *tape = fake_tape(), *disk = fake_disk(512, 4096, 3);
+  uint8_t *data = noise(1 << 20, 12), filler[3000];
+  uint64_t seed = 77;
+  size_t used = 0;
+  for (size_t at = 0; at < 1 << 20; at += BLOCK)
+    put_block(tape, data + at, BLOCK);
+  rig r;
+  rig_program p;
+  rig_program_open(&p);
+  while (used < 1 << 20) {
+    size_t bytes = 1 + fake_random(&seed) % 9000, extra = fake_random(&seed) % sizeof filler;
+    if (bytes > (1 << 20) - used) bytes = (1 << 20) - used;
+    p.gather[p.gathers++] = (gt_seg){.op = GT_OP_TAPE, .bytes = bytes, .tag = 1};
+    memcpy(p.stream + p.stream_len, data + used, bytes);
+    p.stream_len += bytes;
+    used += bytes;
+    memset(filler, (int)p.gathers, extra);
+    if (fake_random(&seed) % 2)
+      rig_zeros(&p, extra, 1);
+    else
+      rig_inline(&p, filler, extra, 1);
+  }
+  rig_scatter(&p, (gt_seg){.op = GT_OP_EXTENT, .lu = 1, .addr = 1, .bytes = p.stream_len});
+  to_disk_open(&r, tape, disk);
+  r.options.ring_bytes = 8 * BLOCK;
+  r.options.source_crcs = true;
+  CHECK_EQ(rig_run(&r, &p), GT_RESULT_OK);
+  CHECK(!memcmp(disk->disk + 512, p.stream, p.stream_len));
+  CHECK_EQ(rig_find(&r, GT_EV_DIGEST, 0)->crc32c, gt_crc32c(0, p.stream, p.stream_len));
+  const gt_event *crcs = rig_find(&r, GT_EV_BLOCK_CRCS, 0);
+  CHECK(crcs && crcs->count == 256 && gt_load_le32(crcs->data + 4 * 100) == gt_crc32c(0, data + 100 * BLOCK, BLOCK));
+  rig_close(&r);
+  rig_program_close(&p);
+  free(data);
+  gt_lu_close(&tape->lu);
+  gt_lu_close(&disk->lu);
+}
+
+static void set_aside(void) {
+  TEST("bytes set aside inside a member count for the tape's blocks, but not for the member");
+  fake *disk = fake_disk(512, 256, 3), *tape = fake_tape();
+  rig r;
+  rig_program p;
+  uint8_t member[3000];
+  rig_program_open(&p);
+  rig_extent(&p, disk, 0, 1, 0, 1000, 6);
+  rig_inline(&p, "a lead of a cartridge", 21, GT_TAG_ASIDE);
+  rig_extent(&p, disk, 0, 20, 0, 2000, 6);
+  rig_scatter(&p, (gt_seg){.op = GT_OP_TAPE, .lu = 1, .bytes = UINT64_MAX});
+  rig_open(&r, arena, 1 << 16, BLOCK);
+  r.options.lu_count = 2;
+  r.lus[0] = rig_disk(disk), r.lus[1] = rig_tape(tape);
+  CHECK_EQ(rig_run(&r, &p), GT_RESULT_OK);
+  memcpy(member, disk->disk + 512, 1000);
+  memcpy(member + 1000, disk->disk + 20 * 512, 2000);
+  CHECK_EQ(rig_count(&r, GT_EV_DIGEST), 1);
+  CHECK_EQ(rig_find(&r, GT_EV_DIGEST, 0)->bytes, 3000);
+  CHECK_EQ(rig_find(&r, GT_EV_DIGEST, 0)->crc32c, gt_crc32c(0, member, 3000));
+  CHECK_EQ(gt_load_le32(rig_find(&r, GT_EV_BLOCK_CRCS, 0)->data), gt_crc32c(0, p.stream, p.stream_len));
+  rig_close(&r);
+  rig_program_close(&p);
+  gt_lu_close(&tape->lu);
+  gt_lu_close(&disk->lu);
+}
+
 /* LBAs that cannot be read: every one of 100…102, 107 and 131. */
 static bool bad(uint64_t lba) { return (lba >= 100 && lba <= 102) || lba == 107 || lba == 131; }
 static bool bad_blocks(fake *f, gt_io *io) {
@@ -360,6 +427,8 @@ int main(void) {
   ended_tape();
   over_two_tapes();
   positioning();
+  memory_between();
+  set_aside();
   zero_fill();
   shaky_disks();
   limits_of_retry();
