@@ -20,6 +20,7 @@ import { DeviceRegistry } from "./device/registry.js";
 import { JOB_ENDS, type JobReport } from "./job.js";
 import type { Native } from "./native/types.js";
 import { serverOptions, waitForRestart } from "./settings.js";
+import { lockState } from "./state-lock.js";
 import { type Clock, systemClock, systemTimers } from "./sys/clock.js";
 import type { Config } from "./sys/config.js";
 import { messageOf } from "./sys/errors.js";
@@ -77,6 +78,7 @@ async function start(
   const bootId = randomUUID();
   const startedMs = clock.nowMs();
 
+  undo.push(lockState(native, config.bridge.state_dir));
   const store = openStore(config.bridge.state_dir);
   undo.push(() => store.close());
   const arena = native.createArena(BigInt(config.memory.arena_mib * MIB));

@@ -43,34 +43,47 @@ async function main(options: Options): Promise<void> {
 }
 
 async function serve(file: string, config: Config, log: Logger): Promise<void> {
+  let app: App | undefined;
   try {
-    const app = await startApp({ config, native, log });
+    const started = await startApp({ config, native, log });
+    app = started;
     const socket = config.shell.socket ?? join(config.bridge.state_dir, "gantry.sock");
-    const shell = await startShell(socket, app, log);
-    const stopWatchdog = startWatchdog();
+    const shell = await startShell(socket, started, log);
+    const stopWatchdog = startWatchdog(log);
     let stopping = false;
     const stop = async (signal: string): Promise<void> => {
       if (stopping) return;
       stopping = true;
       log.info({ signal }, "stopping; running jobs go on at the next start");
-      native.sdNotify("STOPPING=1");
+      tell("STOPPING=1", log);
       await shell.stop();
-      await app.stop();
+      await started.stop();
       stopWatchdog();
       log.info("stopped");
     };
     for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => void stop(signal));
-    process.on("SIGHUP", () => reload(file, app, log));
-    native.sdNotify("READY=1");
+    process.on("SIGHUP", () => reload(file, started, log));
+    tell("READY=1", log);
     log.info({ version: VERSION, devices: config.device.length, socket }, "ready");
   } catch (error) {
     log.fatal({ error }, `gantryd does not start: ${messageOf(error)}`);
     process.exitCode = EXIT_START;
+    await app?.stop();
+  }
+}
+
+/** To the service manager. That it does not listen is no reason to let go of jobs. */
+function tell(state: string, log: Logger): void {
+  try {
+    native.sdNotify(state);
+  } catch (error) {
+    log.warn({ error, state }, "the service manager could not be told");
   }
 }
 
 function reload(file: string, app: App, log: Logger): void {
-  native.sdNotify("RELOADING=1");
+  // sd_notify(3): with Type=notify-reload the time of the reload's beginning goes with it.
+  tell(`RELOADING=1\nMONOTONIC_USEC=${process.hrtime.bigint() / 1000n}`, log);
   try {
     const waiting = app.reload(readConfig(file));
     log.info(
@@ -80,14 +93,14 @@ function reload(file: string, app: App, log: Logger): void {
   } catch (error) {
     log.error({ error }, `the configuration was not reloaded, the old one stays in force: ${messageOf(error)}`);
   }
-  native.sdNotify("READY=1");
+  tell("READY=1", log);
 }
 
 /** Tells the service manager's watchdog at half its period that the event loop is alive (sd_watchdog_enabled(3)). */
-function startWatchdog(): () => void {
+function startWatchdog(log: Logger): () => void {
   const periodUs = Number(process.env.WATCHDOG_USEC ?? 0);
   if (periodUs === 0 || (process.env.WATCHDOG_PID !== undefined && Number(process.env.WATCHDOG_PID) !== process.pid))
     return () => {};
-  const timer = setInterval(() => native.sdNotify("WATCHDOG=1"), periodUs / 2000);
+  const timer = setInterval(() => tell("WATCHDOG=1", log), periodUs / 2000);
   return () => clearInterval(timer);
 }

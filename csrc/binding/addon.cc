@@ -1,4 +1,8 @@
 // The addon: plain functions over handles. src/native is the only caller and gives them their shape.
+#include <cerrno>
+
+#include <sys/file.h>
+
 #include "copy.h"
 #include "device.h"
 #include "lu.h"
@@ -26,6 +30,14 @@ void Notify(const Napi::CallbackInfo &info) {
   if (error) throw Failure(info.Env(), error);
 }
 
+// lockFile(fd): false when somebody else has it locked. The lock ends with the open file, however the process ends.
+Napi::Value LockFile(const Napi::CallbackInfo &info) {
+  Args args(info);
+  bool taken = flock(static_cast<int>(args.U32()), LOCK_EX | LOCK_NB) == 0;
+  if (!taken && errno != EWOULDBLOCK) throw Failure(info.Env(), -errno);
+  return Napi::Boolean::New(info.Env(), taken);
+}
+
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
   Host::Install(env);
   ExportDevice(env, exports);
@@ -34,6 +46,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   ExportArena(env, exports);
   ExportCopy(env, exports);
   exports.Set("crc32c", Napi::Function::New<Crc32c>(env, "crc32c"));
+  exports.Set("lockFile", Napi::Function::New<LockFile>(env, "lockFile"));
   exports.Set("notify", Napi::Function::New<Notify>(env, "notify"));
   return exports;
 }

@@ -128,6 +128,7 @@ export interface Addon {
 
   crc32c(data: Uint8Array, seed: number): number;
   notify(socketPath: string, state: string): void;
+  lockFile(fd: number): boolean;
 }
 
 /** The package's root, seen from the compiled file as well as from the source. */

@@ -13,6 +13,7 @@ export * from "./types.js";
 export { errnoOf };
 
 const CRC_INPUT_MAX = 0x7fff_ffff;
+const FD_MAX = 0x7fff_ffff;
 
 /** Loads the data plane from a file, by default from where the build puts it. Throws NATIVE_FAILED. */
 export function loadNative(file: string = addonFile()): Native {
@@ -31,6 +32,7 @@ export function loadNative(file: string = addonFile()): Native {
       call(() => addon.notify(text("NOTIFY_SOCKET", socket), text("state", state)));
       return true;
     },
+    lockFile: (fd) => call(() => addon.lockFile(integer("fd", fd, 0, FD_MAX))),
   };
 }
 
@@ -49,4 +51,5 @@ export const native: Native = {
   startCopy: (options, onEvents) => ready().startCopy(options, onEvents),
   crc32c: (data, seed) => ready().crc32c(data, seed),
   sdNotify: (state) => ready().sdNotify(state),
+  lockFile: (fd) => ready().lockFile(fd),
 };

@@ -302,4 +302,7 @@ export interface Native {
   crc32c(data: Uint8Array, seed?: number): number;
   /** Sends one datagram to $NOTIFY_SOCKET (sd_notify(3)). False when there is none. */
   sdNotify(state: string): boolean;
+  /** Locks an open file against other processes (flock(2)) until it is closed or the process ends, in whatever
+   * way. False when another one has it. */
+  lockFile(fd: number): boolean;
 }

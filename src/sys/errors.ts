@@ -130,6 +130,7 @@ export const ERRORS = {
   CONFIG_UNREADABLE: row("input", "The configuration file cannot be read; check the path and its permissions."),
   SHELL_SOCKET: row("state", "The local socket of the shell cannot be made, or another daemon answers on it."),
   SHELL_VERB: row("input", "The shell does not know this verb, or it lacks an argument."),
+  STATE_IN_USE: row("state", "Another daemon has the state directory; stop it, or give each a directory of its own."),
   STORE_CORRUPT: row(
     "system",
     "A record in the state directory cannot be read; restore the directory or start with an empty one.",
@@ -184,7 +185,10 @@ export const ERRORS = {
     "input",
     "An extent lies outside the device, shares blocks with another, or does not fit its member.",
   ),
-  MANIFEST_UNKNOWN: row("input", "No manifest of this job is kept; only restores and verifications read one, and the newest are kept."),
+  MANIFEST_UNKNOWN: row(
+    "input",
+    "No manifest of this job is kept; only restores and verifications read one, and the newest are kept.",
+  ),
   MEDIA_MISSING: row("device", "A cartridge cannot be loaded: it is not there, or the drive has nobody to load it."),
   MEDIA_NOT_BLANK: row(
     "state",
