@@ -50,7 +50,7 @@ flock 9
 # npm packages, exactly as locked.
 if ! cmp -s package-lock.json node_modules/.gantry-lock 2>/dev/null; then
   say "npm ci"
-  npm ci --silent
+  npm ci --loglevel=error
   cp package-lock.json node_modules/.gantry-lock
 fi
 
