@@ -19,7 +19,7 @@ const KINDS = [
 ];
 
 for (const { kind, options, to } of KINDS) {
-  test(`image, ${kind}: the listed blocks are the files, and a restore gives the same files`, async (t) => {
+  test.serial(`image, ${kind}: the listed blocks are the files, and a restore gives the same files`, async (t) => {
     const folder = await temporary(t);
     const tree = join(folder, "tree");
     await mkdir(tree);
@@ -78,7 +78,7 @@ for (const { kind, options, to } of KINDS) {
   });
 }
 
-test("image: a file larger than the longest extent is prepared in written extents that cover it", async (t) => {
+test.serial("image: a file larger than the longest extent is prepared in written extents that cover it", async (t) => {
   const folder = await temporary(t);
   const image = join(folder, "fs.img");
   await makeExt4(image, "600M", ["-b", "4096"]);
@@ -102,7 +102,7 @@ test("image: a file larger than the longest extent is prepared in written extent
   t.is(listed.get("dots")?.extents.totalBlocks, 3000n * 8n);
 });
 
-test("image: what is in the way is refused, and with overwrite replaced", async (t) => {
+test.serial("image: what is in the way is refused, and with overwrite replaced", async (t) => {
   const folder = await temporary(t);
   const image = join(folder, "fs.img");
   const tree = join(folder, "tree");
@@ -123,7 +123,7 @@ test("image: what is in the way is refused, and with overwrite replaced", async 
   );
 });
 
-test("image: a restore that does not fit is refused before anything is changed", async (t) => {
+test.serial("image: a restore that does not fit is refused before anything is changed", async (t) => {
   const folder = await temporary(t);
   const image = join(folder, "fs.img");
   await makeExt4(image, "16M", ["-b", "1024"]);
@@ -138,7 +138,7 @@ test("image: a restore that does not fit is refused before anything is changed",
   t.true((await readFile(image)).equals(before));
 });
 
-test("image: files of inline data, and images that need recovery, are refused", async (t) => {
+test.serial("image: files of inline data, and images that need recovery, are refused", async (t) => {
   const folder = await temporary(t);
   const tree = join(folder, "tree");
   await mkdir(tree);
@@ -158,7 +158,7 @@ test("image: files of inline data, and images that need recovery, are refused", 
   await t.throwsAsync(listImage({ image: dirty }), { code: "AGENT_FS_UNCLEAN", message: /journal/ });
 });
 
-test("image: names and attributes that imitate debugfs do not change what is listed", async (t) => {
+test.serial("image: names and attributes that imitate debugfs do not change what is listed", async (t) => {
   const folder = await temporary(t);
   const tree = join(folder, "tree");
   await mkdir(tree);
@@ -178,7 +178,7 @@ test("image: names and attributes that imitate debugfs do not change what is lis
   t.is(z && (await contentOf(image, z)).toString(), "content z");
 });
 
-test("image: only the paths asked for are listed, with the directories above them", async (t) => {
+test.serial("image: only the paths asked for are listed, with the directories above them", async (t) => {
   const folder = await temporary(t);
   const tree = join(folder, "tree");
   await mkdir(tree);
@@ -190,7 +190,7 @@ test("image: only the paths asked for are listed, with the directories above the
   await t.throwsAsync(async () => taken(await listImage({ image, paths: ["dir/none"] })), { code: "AGENT_PATH" });
 });
 
-test("image, whole: the blocks in use are enough to make the same file system again", async (t) => {
+test.serial("image, whole: the blocks in use are enough to make the same file system again", async (t) => {
   const folder = await temporary(t);
   const tree = join(folder, "tree");
   await mkdir(tree);
@@ -219,7 +219,7 @@ test("image, whole: the blocks in use are enough to make the same file system ag
   }
 });
 
-test("ten thousand files are listed and prepared with a handful of processes", async (t) => {
+test.serial("ten thousand files are listed and prepared with a handful of processes", async (t) => {
   const folder = await temporary(t);
   const image = join(folder, "fs.img");
   await makeExt4(image, "256M", ["-b", "4096", "-N", "20000"]);
