@@ -3,6 +3,7 @@ import { appendFile, lstat, mkdir, readFile, readlink, stat, truncate, writeFile
 import { join } from "node:path";
 import test, { type ExecutionContext } from "ava";
 import { Glist, writeGlist } from "../../tools/agent/glist.js";
+import { runHelper } from "../../tools/agent/helper.js";
 import { listMounted } from "../../tools/agent/list-mounted.js";
 import { prepareMounted, settleMounted } from "../../tools/agent/prepare-mounted.js";
 import { listedMembers, rangesOf, restoreMembers } from "../../tools/agent/restore-map.js";
@@ -270,4 +271,17 @@ rootTest("a device offset moves every place, for a list and for a restore", asyn
   await moveBlocks(disk, listed, disk, places);
   await settleMounted({ target, members: places.values(), helper, deviceOffset: offset });
   await compareTrees(t, mountPoint, target, listed.keys());
+});
+
+test("paths that stop short because of an error never make a whole list", async (t) => {
+  function* paths(): Generator<Buffer> {
+    yield Buffer.from("/");
+    throw new Error("the disk is gone");
+  }
+  await t.throwsAsync(
+    async () => {
+      for await (const _ of runHelper(helper, ["map"], paths()));
+    },
+    { message: "the disk is gone" },
+  );
 });

@@ -154,6 +154,8 @@ export async function* runHelper(
     if (!done || code !== 0) {
       throw new GantryError("AGENT_HELPER", `gantry-fsmap ${args[0]} failed (${code ?? "killed"}): ${stderr.trim()}`);
     }
+    // The helper cannot tell a list of paths that was cut short from a whole one.
+    if (feedError !== undefined) throw feedError;
   } finally {
     child.kill();
   }

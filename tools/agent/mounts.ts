@@ -64,9 +64,10 @@ export async function mountOf(path: string): Promise<Mount & { readonly path: st
   }
   const under = (mount: Mount): boolean =>
     mount.mountPoint === "/" || real === mount.mountPoint || real.startsWith(`${mount.mountPoint}/`);
-  // Of several mounts over each other the last counts.
-  const found = (await readMounts()).reverse().filter((mount) => mount.device === device && under(mount));
-  const [best] = found.sort((a, b) => b.mountPoint.length - a.mountPoint.length);
+  // Of several mounts over each other the last counts. btrfs has device numbers of its own for its parts.
+  const found = (await readMounts()).reverse().filter(under);
+  found.sort((a, b) => b.mountPoint.length - a.mountPoint.length);
+  const best = found.find((mount) => mount.device === device) ?? found.find((mount) => mount.fsType === "btrfs");
   if (best) return { ...best, path: real };
   throw new GantryError("AGENT_PATH", `${path} lies on no block device (device ${device} is not mounted from one).`);
 }
