@@ -26,6 +26,20 @@ export interface CurrentVolume {
   readonly digest?: Uint8Array;
 }
 
+/** How far a job that reads an archive is: what a checkpoint covers is not read again after a crash. */
+export interface ReadingProgress {
+  /** The archive that was being read; another one on the tape is not gone on with. */
+  readonly archiveId: string;
+  /** Number of the last member whose digest was judged and whose data is where it belongs. */
+  readonly tag: number;
+  /** Stream position after it. */
+  readonly offset: bigint;
+  readonly members: number;
+  /** How many of them differed, and the first of those. */
+  readonly differing: number;
+  readonly miscompares: JobReport["miscompares"];
+}
+
 export interface JobRecord {
   readonly spec: JobSpec;
   readonly state: JobState;
@@ -39,6 +53,8 @@ export interface JobRecord {
   readonly checkpoint?: Checkpoint;
   /** The current cartridge is full and ends here; what is left to do with it is its filemark. */
   readonly volumeEnded?: Checkpoint;
+  /** restore, verify. */
+  readonly reading?: ReadingProgress;
   readonly tapeBlockBytes: number;
   readonly resumes: number;
   readonly lost: readonly LostBlocks[];

@@ -9,6 +9,7 @@ import type { MidEvent } from "./copy-run.js";
 import type { JobContext, JobOutcome } from "./job-context.js";
 import { checkExtents, checkVolume } from "./list-check.js";
 import { manifestFacts } from "./manifest-facts.js";
+import { ReadingBook } from "./reading-book.js";
 import { TapeSource } from "./tape-source.js";
 import { wholeList } from "./whole-list.js";
 
@@ -32,8 +33,9 @@ export async function runRestore(job: Admitted<JobSpec>, context: JobContext): P
 async function restore(context: JobContext, header: ListHeader, disk: OpenDisk): Promise<JobOutcome> {
   const { meter } = context;
   const source = new TapeSource(context);
-  const { source: manifest } = await source.manifest();
-  const facts = await manifestFacts(manifest);
+  const found = await source.manifest();
+  const { source: manifest, trailer } = found;
+  const facts = await manifestFacts(context, found);
   const plan = await RestorePlan.make(
     { chunks: header.chunks, read: (index) => context.lists.read(header.listId, index) },
     manifest,
@@ -45,25 +47,29 @@ async function restore(context: JobContext, header: ListHeader, disk: OpenDisk):
       diskBlockBytes: disk.blockBytes,
     },
   );
+  const book = new ReadingBook(context, trailer.archiveId);
+  if (book.tag > 0) plan.startAt(book.tag + 1);
   meter.bytesTotal = plan.bytes;
   meter.membersTotal = plan.members;
-  const onEvent = (event: MidEvent): void => {
-    if (event.type === "digest") source.judge(plan.digests, event);
+  const onEvent = async (event: MidEvent): Promise<void> => {
+    if (event.type === "digest") book.judge(plan.digests, event);
+    else if (event.type === "checkpoint") await book.checkpoint(event);
     else if (event.type === "held") plan.held(event.data);
     else if (event.type === "retried") meter.retries += BigInt(event.count);
   };
-  const done = await source.run(plan, facts.volumes, [disk.copyLu], [disk.unit.name], onEvent);
+  const done = await source.run(plan, book.offset, facts.volumes, [disk.copyLu], [disk.unit.name], onEvent);
   if (done?.result === "cancelled") return { state: "cancelled" };
-  return outcome(source, plan);
+  return outcome(book, plan);
 }
 
-function outcome(source: TapeSource, plan: RestorePlan): JobOutcome {
+function outcome(book: ReadingBook, plan: RestorePlan): JobOutcome {
   const unread = plan.digests
     .openNames(20)
     .map((member) => ({ member, streamOffset: 0n, reason: "Its data did not come whole from the tape." }));
-  const miscompares = [...source.miscompares, ...unread];
+  const miscompares = [...book.miscompares, ...unread];
   const [first] = miscompares;
   if (first === undefined) return { state: "succeeded" };
-  const message = `${miscompares.length} members did not come back as the manifest says; the first: ${first.member}: ${first.reason}`;
+  const count = book.differing + plan.digests.open;
+  const message = `${count} members did not come back as the manifest says; the first: ${first.member}: ${first.reason}`;
   return { state: "failed", miscompares, failure: { code: "VERIFY_DIFFERS", message } };
 }

@@ -109,6 +109,6 @@ export function reportOf(record: JobRecord, meter: Meter, outcome: ReportOutcome
 }
 
 /** Most entries of each list in a report; the log has them all. */
-const REPORT_ENTRIES = 1000;
+export const REPORT_ENTRIES = 1000;
 
 export type ReportOutcome = Omit<JobOutcome, "state"> & { readonly state: JobState };

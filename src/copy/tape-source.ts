@@ -1,10 +1,8 @@
 // Reading an archive, for restore and verify: opens the job's cartridges, finds the manifest, and runs a plan
 // cartridge by cartridge.
 import type { TapeDrive } from "../device/tape-drive.js";
-import type { JobReport } from "../job.js";
 import type { CopyLu } from "../native/types.js";
 import { GantryError } from "../sys/errors.js";
-import type { DigestCheck } from "./archive/digest-check.js";
 import type { VolumeBatch } from "./archive/tape-reader.js";
 import type { ArchiveVolume } from "./archive/volumes.js";
 import { type DoneEvent, type MidEvent, runCopy } from "./copy-run.js";
@@ -15,18 +13,14 @@ import { engineFailure } from "./results.js";
 
 /** A plan that reads an archive (RestorePlan, VerifyPlan). */
 export interface ReadingPlan {
-  readonly digests: DigestCheck;
   next(maxSegments: number): Promise<VolumeBatch | null>;
 }
-
-export type Miscompare = JobReport["miscompares"][number];
 
 const PIECE_SEGMENTS = 8192;
 /** What READ of a few bytes tells of the length of a block, where the job does not name it. */
 const PROBE_BYTES = 512;
 
 export class TapeSource {
-  readonly miscompares: Miscompare[] = [];
   readonly #context: JobContext;
   readonly #sourceCrcs: boolean;
   /** Names of the cartridges in order; one empty name for whatever is in the drive. */
@@ -72,10 +66,12 @@ export class TapeSource {
   /**
    * Runs a plan to its end, one run of the engine for each cartridge that it wants. Resolves with the last run's
    * end: "ok" or "cancelled".
+   * @param start stream position of the first byte that the plan reads
    * @param others LUs besides the tape, which is number 0
    */
   async run(
     plan: ReadingPlan,
+    start: bigint,
     volumes: readonly ArchiveVolume[],
     others: readonly CopyLu[],
     names: readonly string[],
@@ -103,7 +99,9 @@ export class TapeSource {
         const place = volumes[volume];
         if (place === undefined)
           throw new GantryError("INTERNAL", `The plan wants cartridge ${volume + 1} of ${volumes.length}.`);
-        last = await this.#cartridge(drive, next, others, last, (event) => onEvent(event, place));
+        last = await this.#cartridge(drive, next, others, last ?? { streamOffset: start }, (event) =>
+          onEvent(event, place),
+        );
         if (last.result === "cancelled") return last;
         if (last.result !== "ok") throw engineFailure(last, [drive.unit.name, ...names]);
         batch = ahead;
@@ -118,11 +116,11 @@ export class TapeSource {
     drive: TapeDrive,
     next: () => Promise<VolumeBatch | null>,
     others: readonly CopyLu[],
-    before: DoneEvent | undefined,
+    before: Pick<DoneEvent, "streamOffset"> & Partial<Pick<DoneEvent, "digest">>,
     onEvent: (event: MidEvent) => void | Promise<void>,
   ): Promise<DoneEvent> {
     const { meter, control, arena, record } = this.#context;
-    const streamOffset = before?.streamOffset ?? 0n;
+    const { streamOffset, digest } = before;
     meter.begin(streamOffset, () => control.stats());
     const { done, stats } = await runCopy({
       native: this.#context.native,
@@ -139,19 +137,10 @@ export class TapeSource {
         sourceCrcs: this.#sourceCrcs,
         keepMember: true,
         streamOffset,
-        ...(before === undefined ? {} : { digest: before.digest }),
+        ...(digest === undefined ? {} : { digest }),
       },
     });
     meter.end(stats);
     return done;
-  }
-
-  /** Judges a digest of the engine against the manifest; a difference goes into the report. */
-  judge(digests: DigestCheck, event: Extract<MidEvent, { type: "digest" }>): void {
-    const verdict = digests.take(event.tag, event.bytes, event);
-    if (verdict === undefined) return;
-    this.#context.meter.membersDone++;
-    if (!verdict.ok)
-      this.miscompares.push({ member: verdict.name, streamOffset: event.streamOffset, reason: verdict.fault });
   }
 }

@@ -7,14 +7,16 @@ import { archiveBlocks } from "./block-numbers.js";
 import { CrcTable } from "./crc-table.js";
 import type { JobContext, JobOutcome } from "./job-context.js";
 import { manifestFacts } from "./manifest-facts.js";
-import { type Miscompare, TapeSource } from "./tape-source.js";
+import { type Miscompare, ReadingBook } from "./reading-book.js";
+import { TapeSource } from "./tape-source.js";
 
 const TAPE = 0;
 
 export async function runVerify(_job: Admitted<JobSpec>, context: JobContext): Promise<JobOutcome> {
   const source = new TapeSource(context, true);
-  const { source: manifest, trailer } = await source.manifest();
-  const facts = await manifestFacts(manifest);
+  const found = await source.manifest();
+  const { source: manifest, trailer } = found;
+  const facts = await manifestFacts(context, found);
   const { meter, record } = context;
   meter.bytesTotal = trailer.manifest + trailer.bytes;
   meter.membersTotal = facts.members;
@@ -26,25 +28,30 @@ export async function runVerify(_job: Admitted<JobSpec>, context: JobContext): P
     tapeLu: TAPE,
     holdBlockCrcs: true,
   });
-  const done = await source.run(plan, facts.volumes, [], [], (event, volume) => {
-    if (event.type === "digest") source.judge(plan.digests, event);
+  const book = new ReadingBook(context, trailer.archiveId);
+  // Without a member that is behind us everything is read again, and so are all the blocks.
+  if (book.tag > 0) {
+    for (const { first, crcs } of context.journal.blocks(record.spec.jobId)) read.set(first, crcs);
+    plan.startAt(book.tag + 1, BigInt(read.count) * BigInt(record.tapeBlockBytes));
+  }
+  const done = await source.run(plan, book.offset, facts.volumes, [], [], async (event, volume) => {
+    if (event.type === "digest") book.judge(plan.digests, event);
+    else if (event.type === "checkpoint") await book.checkpoint(event);
     else if (event.type === "block-crcs") {
       const run = archiveBlocks(event.object, event.crcs, volume, volume === facts.volumes[0], record.tapeBlockBytes);
-      if (run !== undefined) read.set(run.first, run.crcs);
+      if (run === undefined) return;
+      read.set(run.first, run.crcs);
+      book.addBlocks(run);
     } else if (event.type === "held") listed.set(Number(event.cookie), littleEndian(event.data));
     else if (event.type === "retried") meter.retries += BigInt(event.count);
   });
   if (done?.result === "cancelled") return { state: "cancelled" };
-  const miscompares = [...source.miscompares, ...differences(read, listed, record.tapeBlockBytes)];
-  const failure = {
-    code: "VERIFY_DIFFERS",
-    message: `The tape differs from its manifest in ${miscompares.length} places; the first: ${miscompares[0]?.member}: ${miscompares[0]?.reason}`,
-  };
-  return {
-    state: miscompares.length === 0 ? "succeeded" : "failed",
-    miscompares,
-    ...(miscompares.length === 0 ? {} : { failure }),
-  };
+  const blocks = differences(read, listed, record.tapeBlockBytes);
+  const miscompares = [...book.miscompares, ...blocks];
+  const [first] = miscompares;
+  if (first === undefined) return { state: "succeeded" };
+  const message = `The tape differs from its manifest in ${book.differing + blocks.length} places; the first: ${first.member}: ${first.reason}`;
+  return { state: "failed", miscompares, failure: { code: "VERIFY_DIFFERS", message } };
 }
 
 /** Blocks that were read with another checksum than the list on tape has. */

@@ -23,11 +23,21 @@ export class VerifyPlan {
   readonly #reader: TapeReader;
   #run: AsyncGenerator<void, void, void> | undefined;
   #position = 0n;
+  #firstTag = 1;
+  #known = 0n;
 
   constructor(manifest: ManifestSource, options: VerifyOptions) {
     this.#walk = new ManifestWalk(manifest);
     this.#options = options;
     this.#reader = new TapeReader(options);
+  }
+
+  /** Leaves out the members before number `tag`, to go on after an interruption: they were judged. Everything before
+   * archive byte `known` was read. Before the first next(). */
+  startAt(tag: number, known: bigint): void {
+    if (this.#run !== undefined) throw new RangeError("the plan has started already");
+    this.#firstTag = tag;
+    this.#known = known;
   }
 
   /** The next piece of the program; null at its end. Pieces of one cartridge are one run of the engine.
@@ -41,12 +51,19 @@ export class VerifyPlan {
 
   async *#archive(): AsyncGenerator<void, void, void> {
     const walk = this.#walk;
+    let behind = 0n;
     for (let member = await walk.member(); member !== undefined; member = await walk.member()) {
+      if (walk.tag < this.#firstTag) {
+        behind = member.data + member.bytes;
+        continue;
+      }
+      this.#goOn(behind);
       if (member.bytes === 0n) continue;
       this.digests.expect(walk.tag, member);
       yield* this.#discard(member.data, 0);
       yield* this.#discard(member.data + member.bytes, walk.tag);
     }
+    this.#goOn(behind);
     const { end, trailer } = walk;
     if (end === undefined || trailer === undefined) return;
     if (this.#options.holdBlockCrcs === true) {
@@ -54,6 +71,14 @@ export class VerifyPlan {
       yield* this.#hold(end.blocks.count);
     }
     yield* this.#discard(trailer.manifest + trailer.bytes + BigInt(END_BYTES), 0);
+  }
+
+  /** Starts with the tape block in which there is something that was not read or not judged. */
+  #goOn(behind: bigint): void {
+    if (this.#reader.volume >= 0 || this.#firstTag === 1) return;
+    const block = BigInt(this.#options.tapeBlockBytes);
+    const from = behind < this.#known ? behind : this.#known;
+    this.#position = from - (from % block);
   }
 
   /** Reads to archive offset `to`. */
@@ -86,7 +111,9 @@ export class VerifyPlan {
     const { volumes, tapeBlockBytes, tapeLu } = this.#options;
     if (!this.#reader.isElsewhere(this.#position)) return;
     if (!this.#reader.empty) yield;
+    const goesOn = this.#reader.volume < 0 && this.#position > 0n;
     this.#reader.turn(this.#position);
+    if (goesOn) return this.#reader.seek(this.#position);
     const index = this.#reader.volume;
     this.#reader.gather.push(Op.LOCATE, tapeLu, volumes[index]?.firstObject ?? 0n, 0n);
     if (index > 0) this.#reader.pass(BigInt(leadBytes(tapeBlockBytes)), TAG_ASIDE);
