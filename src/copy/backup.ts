@@ -264,7 +264,7 @@ class Backup {
     const { volumeEnded: _ended, checkpoint: _checkpoint, ...rest } = this.#context.record;
     this.#context.record = {
       ...rest,
-      volumes: [...rest.volumes, volumeReport(current, ended.offset, ended.object)],
+      volumes: [...rest.volumes, volumeReport(current, ended.offset, this.#context.record.tapeBlockBytes)],
       current: { index, cartridge, firstObject: 0n, from: ended.offset, placed: false, digest: ended.digest },
     };
     await journal.put(this.#context.record);
@@ -282,7 +282,7 @@ class Backup {
     const manifest = plan?.summary?.manifest;
     return {
       state,
-      volumes: [...record.volumes, volumeReport(current, done.streamOffset, done.object)],
+      volumes: [...record.volumes, volumeReport(current, done.streamOffset, record.tapeBlockBytes)],
       lost: record.lost,
       ...(manifest === undefined
         ? {}
@@ -300,6 +300,9 @@ const checkpointOf = ({ streamOffset, object, digest }: DoneEvent): Checkpoint =
   digest,
 });
 
-function volumeReport({ cartridge, firstObject, from }: CurrentVolume, to: bigint, endObject: bigint): VolumeReport {
-  return { cartridge, firstObject, endObject, from, to };
+/** The filemark follows the last block, whether or not the engine's own count has it in already. */
+function volumeReport(current: CurrentVolume, to: bigint, tapeBlockBytes: number): VolumeReport {
+  const { index, cartridge, firstObject, from } = current;
+  const lead = index === 0 ? 0n : BigInt(leadBytes(tapeBlockBytes));
+  return { cartridge, firstObject, endObject: firstObject + (lead + to - from) / BigInt(tapeBlockBytes), from, to };
 }

@@ -1,8 +1,10 @@
 // What a reader needs of a whole manifest before it starts: how many members, and the cartridges.
 
 import { GantryError } from "../sys/errors.js";
-import { type ManifestSource, ManifestWalk } from "./archive/manifest-walk.js";
+import { ManifestWalk } from "./archive/manifest-walk.js";
 import type { ArchiveVolume } from "./archive/volumes.js";
+import type { JobContext } from "./job-context.js";
+import type { FoundManifest } from "./manifest-finder.js";
 
 export interface ManifestFacts {
   readonly members: number;
@@ -11,9 +13,9 @@ export interface ManifestFacts {
   readonly volumes: readonly ArchiveVolume[];
 }
 
-/** Walks the manifest once. Throws ARCHIVE_INVALID. */
-export async function manifestFacts(source: ManifestSource): Promise<ManifestFacts> {
-  const walk = new ManifestWalk(source);
+/** Walks the manifest once, and holds its cartridges against those of the job. Throws ARCHIVE_INVALID. */
+export async function manifestFacts(context: JobContext, found: FoundManifest): Promise<ManifestFacts> {
+  const walk = new ManifestWalk(found.source);
   let members = 0;
   let bytes = 0n;
   for (let member = await walk.member(); member !== undefined; member = await walk.member()) {
@@ -22,5 +24,38 @@ export async function manifestFacts(source: ManifestSource): Promise<ManifestFac
   }
   if (walk.end === undefined)
     throw new GantryError("ARCHIVE_INVALID", "The manifest does not say on which cartridges the archive lies.");
-  return { members, bytes, volumes: walk.end.volumes };
+  return { members, bytes, volumes: joinVolumes(context, walk.end.volumes, found) };
+}
+
+/**
+ * The manifest knows the cartridges up to its own beginning; those that its rest needed were found by counting back
+ * from the end, and where both know a cartridge they must agree.
+ */
+function joinVolumes(
+  context: JobContext,
+  listed: readonly ArchiveVolume[],
+  { searched }: FoundManifest,
+): readonly ArchiveVolume[] {
+  const { tape, options } = context.record.spec;
+  const start = options.startObject ?? 0n;
+  const volumes = listed.map((volume, index) => {
+    const seen = searched.find((each) => each.index === index);
+    if (seen !== undefined && seen.from !== volume.from) {
+      throw new GantryError(
+        "ARCHIVE_INVALID",
+        `Cartridge ${index + 1} of the job begins with byte ${seen.from} of the archive, and the manifest says byte ${volume.from}; name all cartridges of the archive, in order.`,
+      );
+    }
+    if (index > 0 || seen !== undefined) return index === 0 ? { ...volume, firstObject: start } : volume;
+    if (volume.firstObject === start) return volume;
+    throw new GantryError(
+      "ARCHIVE_INVALID",
+      `The archive begins at object ${volume.firstObject} of its first cartridge; name that in the job (startObject).`,
+      { details: { startObject: volume.firstObject } },
+    );
+  });
+  const further = searched
+    .filter(({ index }) => index >= volumes.length)
+    .map(({ index, from }) => ({ cartridge: tape?.cartridges[index] ?? "", firstObject: 0n, from }));
+  return [...volumes, ...further];
 }

@@ -17,7 +17,7 @@ const HOLD_BYTES = 1n << 20n;
 const TAPE = 0;
 
 /** A cartridge as the search found it. */
-interface Searched {
+export interface Searched {
   readonly index: number;
   /** Blocks of the archive on it, without the continuation lead. */
   readonly blocks: bigint;
@@ -27,6 +27,8 @@ interface Searched {
 
 export interface FoundManifest {
   readonly trailer: ManifestTrailer;
+  /** The last cartridges in order, from the one on which the manifest begins. */
+  readonly searched: readonly Searched[];
   /** The manifest's bytes, from the beginning whenever it is called. */
   readonly source: () => Iterable<Uint8Array>;
 }
@@ -51,12 +53,8 @@ export async function findManifest(
     );
     const from = end - blocks * block;
     volumes.unshift({ index, blocks, from });
+    if (index === 0) checkBeginning(context, from, block);
     if (from <= trailer.manifest) break;
-    if (index === 0)
-      throw new GantryError(
-        "ARCHIVE_INVALID",
-        "The manifest begins before the first cartridge; a cartridge is missing from the job's list.",
-      );
     end = from;
   }
   await context.journal.dropPages(context.record.spec.jobId);
@@ -67,7 +65,19 @@ export async function findManifest(
     await withDrive(open, volume.index, (drive) => readRange(context, drive, volume, from, to));
   }
   const { jobId } = context.record.spec;
-  return { trailer, source: () => context.journal.pages(jobId) };
+  return { trailer, searched: volumes, source: () => context.journal.pages(jobId) };
+}
+
+/** Counted back from its end, the archive has to begin at the object that the job names. */
+function checkBeginning(context: JobContext, from: bigint, block: bigint): void {
+  if (from === 0n) return;
+  const start = firstObjectOf(context, 0);
+  const begins = start - from / block;
+  const message =
+    begins < 0n
+      ? `The archive has ${from} bytes more than the cartridges of the job hold; name all its cartridges, in order.`
+      : `The archive begins at object ${begins} of the first cartridge and not at object ${start}; name that (startObject), and the cartridges of one archive in order.`;
+  throw new GantryError("ARCHIVE_INVALID", message, { details: { startObject: start } });
 }
 
 async function withDrive<T>(open: OpenCartridge, index: number, use: (drive: TapeDrive) => Promise<T>): Promise<T> {

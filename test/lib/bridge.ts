@@ -1,6 +1,6 @@
 // A whole bridge for flow tests: gantryd as a process with a configuration of its own, a broker's key pair, and a
 // session over a real MQTT server. It can be killed and started again on the same state.
-import { mkdirSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { KeyRequest } from "../../src/admit/issuer.js";
 import type { CommandToSend } from "../../src/control/messages/commands.js";
@@ -44,7 +44,17 @@ export class TestBridge {
     this.launch();
     await this.session.close();
     this.session = this.#newSession();
-    await this.session.connect(ONLINE_MS);
+    await this.#orItsLog(this.session.connect(ONLINE_MS));
+  }
+
+  /** A daemon that does not come up says why in its log; waiting for it alone would only time out. */
+  async #orItsLog(wait: Promise<void>): Promise<void> {
+    try {
+      await wait;
+    } catch (error) {
+      const log = join(this.options.directory, "gantryd.log");
+      throw new Error(existsSync(log) ? readFileSync(log, "utf8") : "no log", { cause: error });
+    }
   }
 
   /** Starts the daemon only. */
