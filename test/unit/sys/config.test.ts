@@ -117,6 +117,7 @@ test("CONFIGURATION.md documents every key, and no other", (t) => {
     "log",
     "device",
     "kid",
+    "issuer",
     "public_key",
     "from",
     "to",
