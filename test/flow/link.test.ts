@@ -230,11 +230,12 @@ for (const protocol of VERSIONS) {
     await until("the sender notices", () => !sender.state.connected);
     await server.start();
     await Promise.all(sent);
-    const arrived = [...server.log().matchAll(/Received PUBLISH from sender \(.*'in\/(\d+)'/g)].map((match) =>
-      Number(match[1]),
-    );
+    const arrived = (): number[] =>
+      [...server.log().matchAll(/Received PUBLISH from sender \(.*'in\/(\d+)'/g)].map((match) => Number(match[1]));
+    // The log reaches us later than the acknowledgements.
+    await until("the server's log of all of them", () => arrived().length >= 40);
     t.deepEqual(
-      arrived,
+      arrived(),
       Array.from({ length: 40 }, (_, i) => i),
     );
   });
