@@ -95,19 +95,22 @@ static gt_verdict read_position(gt_lane *lane, uint8_t lu, uint8_t form, uint8_t
   return verdict == GT_FINE && cmd->io.resid > 0 ? GT_UNSUPPORTED : verdict;
 }
 
+/* Object 0 is at the beginning of the partition, and BOP says so; some drives answer zeros for "do not know". */
+static bool contradicts(const uint8_t *data, uint64_t object) { return object == 0 && !(data[0] & 0x80); }
+
 gt_verdict gt_tape_position(gt_lane *lane, uint8_t lu, uint64_t *object, bool *known) {
   uint8_t data[LONG_FORM_BYTES] = {0};
   *known = false;
   gt_verdict verdict = read_position(lane, lu, LONG_FORM, data, LONG_FORM_BYTES);
   if (verdict == GT_FINE) {
-    *known = !(data[0] & 0x04); /* SSC-4 6.5.3: LONU(2) */
     *object = gt_load_be64(data + 8);
+    *known = !(data[0] & 0x04) && !contradicts(data, *object); /* SSC-4 6.5.3: LONU(2) */
     return verdict;
   }
   if (verdict != GT_UNSUPPORTED) return verdict;
   verdict = read_position(lane, lu, 0, data, SHORT_FORM_BYTES);
   if (verdict == GT_UNSUPPORTED) return GT_FINE; /* the drive cannot tell */
-  *known = !(data[0] & 0x06);                    /* SSC-4 6.5.2: LOLU(2), PERR(1) */
   *object = gt_load_be32(data + 4);
+  *known = !(data[0] & 0x06) && !contradicts(data, *object); /* SSC-4 6.5.2: LOLU(2), PERR(1) */
   return verdict;
 }

@@ -248,6 +248,8 @@ export class JobQueue {
         const { jobId } = context.record.spec;
         const failure = failureOf(error);
         if (!isGantryError(error)) log.error({ jobId, error }, "a job ended by a defect");
+        // Cancelled while it was prepared (a manifest being read): no failure, and no end when the daemon stops.
+        if (failure.code === "JOB_CANCELLED") return { state: "cancelled" };
         if (context.control.cancelled || !isResumable(error) || attempt >= context.config().resume_limit) {
           return { state: "failed", failure };
         }

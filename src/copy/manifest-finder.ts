@@ -15,6 +15,10 @@ import { engineFailure } from "./results.js";
 /** Bytes of the manifest in one HOLD segment, and so in one page of the journal. */
 const HOLD_BYTES = 1n << 20n;
 const TAPE = 0;
+/** What of the archive's end is needed to find the trailer in. */
+const TAIL_BYTES = TRAILER_BYTES + END_BYTES;
+/** Blocks that a drive may stand off after spacing backward. */
+const SPACING_SLACK = 8;
 
 /** A cartridge as the search found it. */
 export interface Searched {
@@ -107,16 +111,33 @@ async function toEnd(context: JobContext, drive: TapeDrive, index: number): Prom
 
 async function readTrailer(context: JobContext, drive: TapeDrive, index: number): Promise<ManifestTrailer> {
   const block = context.record.tapeBlockBytes;
-  const blocks = Math.ceil((TRAILER_BYTES + END_BYTES) / block);
+  const blocks = Math.ceil(TAIL_BYTES / block);
   await toEnd(context, drive, index);
   await drive.spaceBlocks(-blocks);
-  const pieces = await hold(context, drive, [BigInt(blocks * block)]);
-  const trailer = findTrailer(Buffer.concat(pieces));
+  const trailer = findTrailer(await lastBytes(context, drive, blocks));
   if (trailer.tapeBlockBytes === block) return trailer;
   throw new GantryError(
     "TAPE_BLOCK_TOO_LARGE",
     `The archive has tape blocks of ${trailer.tapeBlockBytes} bytes; name that size in the job (tapeBlockBytes).`,
   );
+}
+
+/**
+ * The last bytes in front of the filemark. Not every drive stands where it should after spacing backward (some stop
+ * one block short or too far), so blocks are read until the filemark really comes.
+ */
+async function lastBytes(context: JobContext, drive: TapeDrive, blocks: number): Promise<Uint8Array> {
+  const block = context.record.tapeBlockBytes;
+  const keep = Math.min(block, TAIL_BYTES);
+  const kept: Uint8Array[] = [];
+  for (let read = 0; read < blocks + SPACING_SLACK; read++) {
+    const { done, held } = await hold(context, drive, [BigInt(keep)], { skip: BigInt(block - keep) });
+    if (done.result === "tape-ended") return Buffer.concat(kept);
+    if (done.result !== "ok") throw engineFailure(done, [drive.unit.name]);
+    kept.push(...held);
+    if (kept.length > blocks) kept.shift();
+  }
+  throw new GantryError("DEVICE_ERROR", `${drive.unit.name} does not find back to a filemark that it has just passed.`);
 }
 
 /** Archive blocks on a cartridge. Where the drive does not tell its position, only an archive on one cartridge can be read. */
@@ -153,17 +174,25 @@ async function readRange(
   const skip = from - volume.from - into * block;
   const lengths: bigint[] = [];
   for (let left = to - from; left > 0n; left -= HOLD_BYTES) lengths.push(left < HOLD_BYTES ? left : HOLD_BYTES);
-  await hold(context, drive, lengths, skip, (page) => context.journal.addPage(context.record.spec.jobId, page));
+  const take = (page: Uint8Array): Promise<void> => context.journal.addPage(context.record.spec.jobId, page);
+  const { done } = await hold(context, drive, lengths, { skip, take });
+  if (done.result !== "ok") throw engineFailure(done, [drive.unit.name]);
 }
 
-/** Reads tape bytes from where the tape stands and gives them out in pieces of these lengths. */
+interface HoldOptions {
+  /** Bytes that are passed over first. */
+  readonly skip?: bigint;
+  /** Gets the pieces instead of the caller. */
+  readonly take?: (piece: Uint8Array) => Promise<void>;
+}
+
+/** Reads tape bytes from where the tape stands and gives them out in pieces of these lengths. Throws JOB_CANCELLED. */
 async function hold(
   context: JobContext,
   drive: TapeDrive,
   lengths: readonly bigint[],
-  skip = 0n,
-  take?: (piece: Uint8Array) => Promise<void>,
-): Promise<Uint8Array[]> {
+  { skip = 0n, take }: HoldOptions,
+): Promise<{ done: DoneEvent; held: Uint8Array[] }> {
   const builder = new ProgramBuilder();
   const total = lengths.reduce((sum, length) => sum + length, skip);
   builder.tape("gather", TAPE, total);
@@ -172,11 +201,9 @@ async function hold(
     builder.hold(length, BigInt(index));
   });
   const held: Uint8Array[] = [];
-  const onHeld = take ?? (async (piece: Uint8Array) => void held.push(piece));
-  const done = await readTape(context, drive, builder.take(), onHeld);
+  const done = await readTape(context, drive, builder.take(), take ?? (async (piece) => void held.push(piece)));
   if (done.result === "cancelled") throw new GantryError("JOB_CANCELLED", "The job was cancelled.");
-  if (done.result !== "ok") throw engineFailure(done, [drive.unit.name]);
-  return held;
+  return { done, held };
 }
 
 async function readTape(

@@ -6,7 +6,7 @@ import * as cdb from "../wire/cdb.js";
 import { decodeModeSense6, encodeModeSelect6, encodeTapeParameter, MODE_PAGE, tapeParameter } from "../wire/mode.js";
 import { SENSE_KEY, STATUS } from "../wire/names.js";
 import { residual } from "../wire/sense.js";
-import { decodeBlockLengthLimits, decodeLongPosition, decodeShortPosition } from "../wire/tape.js";
+import { decodeBlockLengthLimits, decodeLongPosition, decodeShortPosition, type TapePosition } from "../wire/tape.js";
 import { deviceFailure, isIllegalRequest, senseOf } from "./failure.js";
 import type { ScsiUnit } from "./scsi-unit.js";
 
@@ -70,6 +70,9 @@ const endedShort = (answer: ScsiAnswer): boolean => {
   return sense?.key === SENSE_KEY.BLANK_CHECK || (sense?.key === SENSE_KEY.NO_SENSE && (sense.filemark || sense.eom));
 };
 
+/** Object 0 is at the beginning of the partition, and BOP says so (SSC-4, READ POSITION data); zeros without it are no answer. */
+const trusted = ({ object, bop }: TapePosition): bigint | undefined => (object === 0n && !bop ? undefined : object);
+
 class Drive implements TapeDrive {
   readonly unit: ScsiUnit;
   readonly maxBlockBytes: number;
@@ -131,13 +134,13 @@ class Drive implements TapeDrive {
 
   async position(): Promise<bigint | undefined> {
     const long = await this.unit.command(cdb.readPosition(cdb.POSITION.LONG), { dataIn: 32, accept: isIllegalRequest });
-    if (long.status === STATUS.GOOD && long.data.length >= 32) return decodeLongPosition(long.data).object;
+    if (long.status === STATUS.GOOD && long.data.length >= 32) return trusted(decodeLongPosition(long.data));
     const short = await this.unit.command(cdb.readPosition(cdb.POSITION.SHORT), {
       dataIn: 20,
       accept: isIllegalRequest,
     });
     if (short.status !== STATUS.GOOD || short.data.length < 20) return undefined;
-    return decodeShortPosition(short.data).object;
+    return trusted(decodeShortPosition(short.data));
   }
 
   spaceFilemarks(count: number): Promise<boolean> {

@@ -214,7 +214,7 @@ static inline void fake_tape_run(fake *f, gt_io *io) {
       return;
     }
     memset(data, 0, io->data_len);
-    data[0] = f->tells_position ? 0 : 4;
+    data[0] = (uint8_t)((f->tells_position ? 0 : 4) | (f->at ? 0 : 0x80));
     gt_store_be64(data + 8, f->at);
     break;
   default: fake_error(io, GT_KEY_ILLEGAL_REQUEST, GT_ASC_INVALID_OPCODE); return;
