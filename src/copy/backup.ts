@@ -16,7 +16,8 @@ import { copyTuning, ringBytesOf } from "./engine-options.js";
 import type { JobContext, JobOutcome } from "./job-context.js";
 import type { Checkpoint, CurrentVolume } from "./job-record.js";
 import type { BlockCrcs } from "./journal.js";
-import { checkExtents, checkVolume } from "./list-check.js";
+import { checkVolume } from "./list-check.js";
+import { withListedDisk } from "./listed-disk.js";
 import { lostBlocks } from "./lost-blocks.js";
 import { engineFailure } from "./results.js";
 import { wholeList } from "./whole-list.js";
@@ -29,19 +30,9 @@ export async function runBackup(job: Admitted<JobSpec>, context: JobContext): Pr
   const spec = job.subject;
   const header = wholeList(context, spec.listId);
   checkVolume(header, spec.volume);
-  const disk = await context.devices.openDisk(spec.disk?.device ?? "");
-  try {
-    const shape = { name: disk.unit.name, blockBytes: disk.blockBytes, blocks: disk.blocks };
-    await checkExtents(
-      header,
-      (index) => context.lists.read(header.listId, index),
-      shape,
-      spec.options.overlap ?? "refuse",
-    );
-    return await new Backup(context, header, disk).run();
-  } finally {
-    await disk.unit.close();
-  }
+  return withListedDisk(context, spec.disk?.device, header, spec.options.overlap ?? "refuse", (disk) =>
+    new Backup(context, header, disk).run(),
+  );
 }
 
 class Backup {
@@ -250,10 +241,11 @@ class Backup {
     const cartridge = this.#context.record.spec.tape?.cartridges[index];
     await drive.writeFilemarks(1);
     const details = { device: drive.unit.name, archiveOffset: ended.offset };
-    if (ended.offset <= current.from) {
+    // The next cartridge begins with a lead, whose place in the stream is before the archive byte that it goes on at.
+    if (ended.offset <= current.from || ended.offset < leadBytes(this.#context.record.tapeBlockBytes)) {
       throw new GantryError(
         "MEDIA_TOO_SMALL",
-        `Cartridge ${current.cartridge} is too small for one tape block of the archive.`,
+        `Cartridge ${current.cartridge} is too small for an archive to go on behind it.`,
         { details },
       );
     }

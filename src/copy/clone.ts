@@ -8,7 +8,8 @@ import { GantryError } from "../sys/errors.js";
 import { type MidEvent, type ProgramPiece, runCopy } from "./copy-run.js";
 import { copyTuning, ringBytesOf } from "./engine-options.js";
 import type { JobContext, JobOutcome, ListSource } from "./job-context.js";
-import { checkExtents, checkVolume } from "./list-check.js";
+import { checkVolume } from "./list-check.js";
+import { withListedDisk } from "./listed-disk.js";
 import { lostBlocks } from "./lost-blocks.js";
 import { engineFailure } from "./results.js";
 import { wholeList } from "./whole-list.js";
@@ -30,24 +31,9 @@ export async function runClone(job: Admitted<JobSpec>, context: JobContext): Pro
       `List ${from.listId} has ${from.bytes} bytes and list ${to.listId} has ${to.bytes}; a clone needs as many on both sides.`,
     );
   }
-  const source = await context.devices.openDisk(spec.disk?.device ?? "");
-  try {
-    const target = await context.devices.openDisk(spec.toDisk?.device ?? "");
-    try {
-      await check(context, from, source, spec.options.overlap ?? "refuse");
-      await check(context, to, target, "refuse");
-      return await copy(context, from, to, source, target);
-    } finally {
-      await target.unit.close();
-    }
-  } finally {
-    await source.unit.close();
-  }
-}
-
-function check(context: JobContext, header: ListHeader, disk: OpenDisk, overlap: "refuse" | "allow"): Promise<void> {
-  const shape = { name: disk.unit.name, blockBytes: disk.blockBytes, blocks: disk.blocks };
-  return checkExtents(header, (index) => context.lists.read(header.listId, index), shape, overlap);
+  return withListedDisk(context, spec.disk?.device, from, spec.options.overlap ?? "refuse", (source) =>
+    withListedDisk(context, spec.toDisk?.device, to, "refuse", (target) => copy(context, from, to, source, target)),
+  );
 }
 
 async function copy(

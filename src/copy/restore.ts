@@ -7,7 +7,8 @@ import type { ListHeader } from "../list.js";
 import { RestorePlan } from "./archive/restore-plan.js";
 import type { MidEvent } from "./copy-run.js";
 import type { JobContext, JobOutcome } from "./job-context.js";
-import { checkExtents, checkVolume } from "./list-check.js";
+import { checkVolume } from "./list-check.js";
+import { withListedDisk } from "./listed-disk.js";
 import { manifestFacts } from "./manifest-facts.js";
 import { ReadingBook } from "./reading-book.js";
 import { TapeSource } from "./tape-source.js";
@@ -20,14 +21,7 @@ export async function runRestore(job: Admitted<JobSpec>, context: JobContext): P
   const spec = job.subject;
   const header = wholeList(context, spec.listId);
   checkVolume(header, spec.volume);
-  const disk = await context.devices.openDisk(spec.disk?.device ?? "");
-  try {
-    const shape = { name: disk.unit.name, blockBytes: disk.blockBytes, blocks: disk.blocks };
-    await checkExtents(header, (index) => context.lists.read(header.listId, index), shape, "refuse");
-    return await restore(context, header, disk);
-  } finally {
-    await disk.unit.close();
-  }
+  return withListedDisk(context, spec.disk?.device, header, "refuse", (disk) => restore(context, header, disk));
 }
 
 async function restore(context: JobContext, header: ListHeader, disk: OpenDisk): Promise<JobOutcome> {
