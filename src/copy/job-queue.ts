@@ -39,6 +39,8 @@ export class JobQueue {
   readonly #options: JobQueueOptions;
   readonly #running = new Map<string, Running>();
   readonly #locks = new DeviceLocks();
+  /** Queued jobs whose end is being written: they must not start meanwhile, nor end again. */
+  readonly #ending = new Set<string>();
   /** What keeps the lists of jobs that have not ended from being dropped. */
   readonly #holds = new Map<string, readonly (() => void)[]>();
   #timer: NodeJS.Timeout | undefined;
@@ -118,7 +120,7 @@ export class JobQueue {
     }
     const running = this.#running.get(jobId);
     if (running === undefined) {
-      await this.#end(record, new Meter(), { state: "cancelled" });
+      await this.#endQueued(record, "cancelled");
       return;
     }
     if (running.context.closing) {
@@ -196,7 +198,7 @@ export class JobQueue {
   #schedule(): void {
     if (this.#stopping) return;
     const queued = this.list()
-      .filter(({ state, spec }) => state === "queued" && !this.#running.has(spec.jobId))
+      .filter((record) => this.#waits(record))
       .sort((a, b) => b.spec.priority - a.spec.priority || a.submittedMs - b.submittedMs);
     for (const record of queued) {
       if (this.#running.size >= this.#options.plant.config().concurrent) return;
@@ -293,6 +295,22 @@ export class JobQueue {
     await this.#forgetOld();
   }
 
+  #waits({ state, spec }: JobRecord): boolean {
+    return state === "queued" && !this.#running.has(spec.jobId) && !this.#ending.has(spec.jobId);
+  }
+
+  /** Ends a job that never started. */
+  async #endQueued(record: JobRecord, state: "cancelled" | "timed-out"): Promise<void> {
+    const { jobId } = record.spec;
+    if (this.#ending.has(jobId)) return;
+    this.#ending.add(jobId);
+    try {
+      await this.#end(record, new Meter(), { state });
+    } finally {
+      this.#ending.delete(jobId);
+    }
+  }
+
   /** Keeps the newest reports, as many as configured. */
   async #forgetOld(): Promise<void> {
     const ended = this.list().filter(({ state }) => JOB_ENDS.includes(state));
@@ -309,8 +327,8 @@ export class JobQueue {
       this.#options.onProgress(liveProgress(context));
     }
     for (const record of this.list()) {
-      if (record.state === "queued" && !this.#running.has(record.spec.jobId) && this.#overdue(record)) {
-        void this.#end(record, new Meter(), { state: "timed-out" }).catch((error: unknown) =>
+      if (this.#waits(record) && this.#overdue(record)) {
+        void this.#endQueued(record, "timed-out").catch((error: unknown) =>
           this.#options.plant.log.error({ jobId: record.spec.jobId, error }, "a queued job could not be timed out"),
         );
       }

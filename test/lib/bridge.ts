@@ -3,6 +3,7 @@
 import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { KeyRequest } from "../../src/admit/issuer.js";
+import type { ServerOptions } from "../../src/control/link.js";
 import type { CommandToSend } from "../../src/control/messages/commands.js";
 import type { JobReport, JobSpec } from "../../src/job.js";
 import { Glist } from "../../tools/agent/glist.js";
@@ -22,6 +23,10 @@ export interface BridgeOptions {
   /** Lines for [jobs]. */
   readonly jobs?: string;
   readonly memory?: string;
+  /** Lines for [control], instead of a plain connection to the port. */
+  readonly control?: string;
+  /** How the broker's session reaches the server, where that is not a plain connection. */
+  readonly server?: Partial<ServerOptions>;
 }
 
 export class TestBridge {
@@ -94,6 +99,7 @@ export class TestBridge {
 
   configuration(): string {
     const { directory, mqttPort, devices, jobs = "", memory = "" } = this.options;
+    const control = this.options.control ?? `url = "mqtt://127.0.0.1:${mqttPort}"`;
     const { kid, name, publicKey } = this.home.facts();
     return `[bridge]
 id = "${BRIDGE}"
@@ -101,7 +107,7 @@ state_dir = "${join(directory, "state")}"
 [memory]
 ${memory}
 [control]
-url = "mqtt://127.0.0.1:${mqttPort}"
+${control}
 [keys]
 issuers = [{ kid = "${kid}", issuer = "${name}", public_key = "${publicKey}" }]
 clock = "assume"
@@ -114,7 +120,7 @@ ${devices}`;
   async key(
     jobId: string,
     devices: readonly string[],
-    more: Partial<KeyRequest> & { cartridge?: readonly string[]; right?: readonly string[] } = {},
+    more: Partial<KeyRequest> & { cartridge?: readonly string[]; right?: readonly string[]; lifeMs?: number } = {},
   ): Promise<Uint8Array> {
     const key = issueKey(this.home, {
       bridge: BRIDGE,
@@ -123,7 +129,7 @@ ${devices}`;
       right: more.right ?? ["read", "write", "media-control"],
       priority: more.priority ?? 255,
       ...(more.cartridge === undefined ? {} : { cartridge: more.cartridge }),
-      lifeMs: 3_600_000,
+      lifeMs: more.lifeMs ?? 3_600_000,
     });
     await this.session.install(key);
     return key.content.id;
@@ -153,7 +159,8 @@ ${devices}`;
 
   #newSession(): BridgeSession {
     const clientId = `test-broker-${process.pid}-${++this.#sessions}`;
-    return new BridgeSession(this.home, BRIDGE, { host: "127.0.0.1", port: this.options.mqttPort, clientId });
+    const { mqttPort: port, server } = this.options;
+    return new BridgeSession(this.home, BRIDGE, { host: "127.0.0.1", port, clientId, ...server });
   }
 }
 

@@ -8,7 +8,7 @@ import { native } from "../../src/native/index.js";
 import { parseConfig } from "../../src/sys/config.js";
 import { silentLogger } from "../../src/sys/log.js";
 import { type BridgeOptions, TestBridge } from "./bridge.js";
-import { startMosquitto } from "./mosquitto.js";
+import { type Mosquitto, startMosquitto } from "./mosquitto.js";
 import { tmpDir } from "./tmp.js";
 
 /** Tables of the configuration for emulated devices. */
@@ -52,7 +52,7 @@ export interface PlantOptions {
 export interface Plant<B extends TestBridge = TestBridge> {
   readonly directory: string;
   readonly bridge: B;
-  readonly mqttPort: number;
+  readonly mosquitto: Mosquitto;
 }
 
 /** gantryd as a process of its own, online. */
@@ -82,7 +82,7 @@ async function plant<B extends TestBridge>(
   });
   t.teardown(() => bridge.close());
   await bridge.start();
-  return { directory, bridge, mqttPort: mosquitto.port };
+  return { directory, bridge, mosquitto };
 }
 
 export class InsideBridge extends TestBridge {
