@@ -8,7 +8,7 @@ import { KeyRing } from "./admit/key-ring.js";
 import { TrustedClock } from "./admit/trusted-clock.js";
 import { ControlDoor } from "./control/door.js";
 import { DurableChunkStore } from "./control/durable-chunk-store.js";
-import { registerCommands } from "./control/job-commands.js";
+import { keyFacts, registerCommands } from "./control/job-commands.js";
 import { decodeChunk } from "./control/list-chunk.js";
 import { ListReceiver } from "./control/list-receiver.js";
 import type { ListSource } from "./copy/job-context.js";
@@ -159,7 +159,7 @@ async function start(
       ? `connected, MQTT ${door.state.protocol}`
       : `not connected${door.state.error === undefined ? "" : `: ${messageOf(door.state.error)}`}`,
     clock: time.fault() ?? "trusted",
-    keys: ring.keys().length,
+    keys: keyFacts(ring).length,
     devices: devices.all().map(({ name, type, transport }) => ({ name, type, transport })),
     jobs: countBy(queue.list().map(({ state }) => state)),
     lists: lists.all().length,

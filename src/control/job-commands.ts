@@ -60,8 +60,10 @@ export function registerCommands(router: Router, room: CommandRoom): void {
     .on("media.list", async () => ({ media: mediaFacts(room.devices) }));
 }
 
+/** Keys that grant something: those that were taken back stay in the ring until they expire, and are not told. */
 export function keyFacts(ring: KeyRing): Record<string, unknown>[] {
-  return ring.keys().map((key) => ({
+  const inForce = ring.keys().filter(({ id }) => ring.lookup(id).state === "installed");
+  return inForce.map((key) => ({
     keyId: toHex(key.id),
     issuer: key.issuer,
     holder: holderText(key.holder),

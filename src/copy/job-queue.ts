@@ -39,6 +39,8 @@ export class JobQueue {
   readonly #options: JobQueueOptions;
   readonly #running = new Map<string, Running>();
   readonly #locks = new DeviceLocks();
+  /** Jobs on their way to stable storage; never rejects. */
+  readonly #accepting = new Map<string, Promise<unknown>>();
   /** Queued jobs whose end is being written: they must not start meanwhile, nor end again. */
   readonly #ending = new Set<string>();
   /** What keeps the lists of jobs that have not ended from being dropped. */
@@ -76,6 +78,8 @@ export class JobQueue {
    */
   async submit(spec: JobSpec): Promise<JobState> {
     const { journal, clock } = this.#options.plant;
+    // The same job may come twice before it is on stable storage once.
+    while (this.#accepting.has(spec.jobId)) await this.#accepting.get(spec.jobId);
     const known = journal.get(spec.jobId);
     if (known !== undefined) {
       if (isDeepStrictEqual(known.spec, spec)) return known.state;
@@ -83,7 +87,7 @@ export class JobQueue {
     }
     this.#options.check(spec);
     this.#options.admit(spec);
-    await journal.put({
+    const stored = journal.put({
       spec,
       state: "queued",
       archiveId: this.#options.newId(),
@@ -93,6 +97,9 @@ export class JobQueue {
       resumes: 0,
       lost: [],
     });
+    const settled = stored.catch(() => undefined).then(() => this.#accepting.delete(spec.jobId));
+    this.#accepting.set(spec.jobId, settled);
+    await stored;
     this.#hold(spec);
     this.#schedule();
     return "queued";
@@ -127,6 +134,8 @@ export class JobQueue {
       throw new GantryError("JOB_CANCEL_REFUSED", `Job ${jobId} is writing its end; it will be done in a moment.`);
     }
     running.context.control.cancel();
+    // Before it is acknowledged: a job that was cancelled must not go on in another life of the daemon.
+    await this.#options.plant.journal.askCancel(jobId);
   }
 
   pause(jobId: string): void {
@@ -217,6 +226,8 @@ export class JobQueue {
       requestedBytesPerS: record.spec.options.bytesPerS ?? 0n,
     };
     const { jobId } = record.spec;
+    // It runs all the same, to end the tape as every cancelled job does.
+    if (plant.journal.cancelAsked(jobId)) context.control.cancel();
     const settled = this.#runToEnd(context)
       .catch((error: unknown) => plant.log.error({ jobId, error }, "a job could not be ended properly"))
       .then(() => {

@@ -23,6 +23,7 @@ export interface BlockCrcs {
 const MANIFESTS_KEPT = 8;
 
 const recordKey = (jobId: string): StoreKey => ["job", jobId];
+const cancelKey = (jobId: string): StoreKey => ["job-cancel", jobId];
 const dataKey = (jobId: string): StoreKey => ["job-data", jobId];
 
 export class Journal {
@@ -31,6 +32,7 @@ export class Journal {
   /** Next page number of each job's pages. */
   readonly #pages = new Map<string, number>();
   readonly #manifestPages = new Map<string, number>();
+  readonly #cancelled = new Set<string>();
 
   constructor(store: Store) {
     this.#store = store;
@@ -42,6 +44,7 @@ export class Journal {
       const record = decodeRecord(value);
       this.#records.set(record.spec.jobId, record);
     }
+    for (const { key } of this.#store.under(["job-cancel"])) this.#cancelled.add(String(key[1]));
     return [...this.#records.values()];
   }
 
@@ -57,6 +60,16 @@ export class Journal {
   async put(record: JobRecord): Promise<void> {
     await this.#store.put(recordKey(record.spec.jobId), encodeRecord(record));
     this.#records.set(record.spec.jobId, record);
+  }
+
+  /** That a running job is to be cancelled; in a key of its own, for the record is written by whoever runs the job. */
+  async askCancel(jobId: string): Promise<void> {
+    this.#cancelled.add(jobId);
+    await this.#store.put(cancelKey(jobId), new Uint8Array());
+  }
+
+  cancelAsked(jobId: string): boolean {
+    return this.#cancelled.has(jobId);
   }
 
   /** A checkpoint: position, digests and block CRCs become durable together, or not at all. */
