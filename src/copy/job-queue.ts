@@ -251,9 +251,12 @@ export class JobQueue {
     await this.#end(context.record, context.meter, timedOut ? { ...outcome, state: "timed-out" } : outcome);
   }
 
-  /** Runs the job; when a device or a path failed, goes on from the checkpoint, a limited number of times. */
+  /**
+   * Runs the job; when a device or a path failed, goes on from the checkpoint, a limited number of times in a row
+   * without getting any further.
+   */
   async #attempts(context: JobContext): Promise<JobOutcome> {
-    for (let attempt = 0; ; attempt++) {
+    for (let attempt = 0, reached = placeOf(context.record); ; attempt++) {
       try {
         return await this.#attempt(context);
       } catch (error) {
@@ -263,9 +266,11 @@ export class JobQueue {
         if (!isGantryError(error)) log.error({ jobId, error }, "a job ended by a defect");
         // Cancelled while it was prepared (a manifest being read): no failure, and no end when the daemon stops.
         if (failure.code === "JOB_CANCELLED") return { state: "cancelled" };
-        if (context.control.cancelled || !isResumable(error) || attempt >= context.config().resume_limit) {
-          return { state: "failed", failure };
-        }
+        // What fails while the job is being broken off changes nothing about that: the next life goes on.
+        if (context.control.cancelled && isResumable(error)) return { state: "cancelled" };
+        if (placeOf(context.record) !== reached) attempt = 0;
+        reached = placeOf(context.record);
+        if (!isResumable(error) || attempt >= context.config().resume_limit) return { state: "failed", failure };
         log.warn({ jobId, failure, attempt }, `job goes on from its checkpoint: ${messageOf(error)}`);
         context.record = { ...context.record, resumes: context.record.resumes + 1 };
         await this.#options.plant.journal.put(context.record);
@@ -356,6 +361,9 @@ export class JobQueue {
     if (rate !== context.control.bytesPerS) context.control.rate(rate);
   }
 }
+
+/** How far a job is, to be compared only. */
+const placeOf = ({ current, checkpoint }: JobRecord): string => `${current?.index} ${checkpoint?.offset}`;
 
 const liveProgress = (context: JobContext): JobProgress => progressOf({ ...context, paused: context.control.paused });
 
