@@ -15,7 +15,7 @@ packages=(gcc g++ make cmake pkg-config libiscsi-dev e2fsprogs tar)
 if [ "$purpose" = test ]; then
   # Peers that judge us: an MQTT broker, an iSCSI target with disk and tape, two more tars, file systems.
   # clang-format, cppcheck: style and lint of C. libatomic1: the current Node of the npm package needs it.
-  packages+=(mosquitto tgt libiscsi-bin libarchive-tools python3 openssl xfsprogs mount util-linux procps
+  packages+=(mosquitto tgt libiscsi-bin libarchive-tools python3 openssl xfsprogs btrfs-progs mount util-linux procps
     clang-format-14 cppcheck libatomic1)
 fi
 
