@@ -2,6 +2,7 @@
 // needs no privileges, since its control socket lies in its own directory.
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
+import { existsSync } from "node:fs";
 import { mkdtemp, rm, truncate, writeFile } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
@@ -44,6 +45,9 @@ export interface Tgtd {
   readonly units: readonly TgtdUnit[];
   /** Runs tgtadm against it. */
   admin(...args: string[]): Promise<void>;
+  /** Ends it without a farewell; start() brings it back on the same port, with the same files. */
+  kill(): Promise<void>;
+  start(): Promise<void>;
   /** Ends it without a farewell and removes its files. */
   close(): Promise<void>;
 }
@@ -56,23 +60,42 @@ export async function startTgtd(options: TgtdOptions): Promise<Tgtd> {
   const dir = await mkdtemp(path.join(os.tmpdir(), "gantry-tgtd-"));
   const env = { ...process.env, TGT_IPC_SOCKET: path.join(dir, "socket") };
   const portal = `127.0.0.1:${await freePort()}`;
-  const daemon = spawn(`${SBIN}/tgtd`, ["-f", "-C", "1", "--iscsi", `portal=${portal}`], {
-    env,
-    stdio: ["ignore", "pipe", "pipe"],
-  });
+  let daemon: ChildProcess | undefined;
   let log = "";
-  for (const stream of [daemon.stdout, daemon.stderr]) stream.on("data", (data) => (log += String(data)));
   const admin = async (...args: string[]): Promise<void> => {
     await run(`${SBIN}/tgtadm`, ["-C", "1", ...args], { env });
   };
+  const kill = async (): Promise<void> => {
+    if (daemon !== undefined) await end(daemon);
+  };
+  const start = async (): Promise<TgtdUnit[]> => {
+    const started = spawn(`${SBIN}/tgtd`, ["-f", "-C", "1", "--iscsi", `portal=${portal}`], {
+      env,
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    daemon = started;
+    for (const stream of [started.stdout, started.stderr]) stream.on("data", (data) => (log += String(data)));
+    await answering(admin, started);
+    return configure(admin, dir, options);
+  };
   const close = async (): Promise<void> => {
-    await end(daemon);
+    await kill();
     await rm(dir, { recursive: true, force: true });
   };
   try {
-    await answering(admin, daemon);
-    const units = await configure(admin, dir, options);
-    return { portal, target: TARGET, pid: daemon.pid ?? 0, units, admin, close };
+    const units = await start();
+    return {
+      portal,
+      target: TARGET,
+      get pid() {
+        return daemon?.pid ?? 0;
+      },
+      units,
+      admin,
+      kill,
+      start: async () => void (await start()),
+      close,
+    };
   } catch (error) {
     await close();
     throw new Error(`tgtd could not be set up: ${log}`, { cause: error });
@@ -111,14 +134,15 @@ async function configure(admin: Admin, dir: string, options: TgtdOptions): Promi
   };
   for (const [index, mebibytes] of (options.disks ?? []).entries()) {
     const file = path.join(dir, `disk${index}`);
-    await writeFile(file, "");
+    await writeFile(file, "", { flag: "a" });
     await truncate(file, mebibytes * 1024 * 1024);
     await add("disk", file);
   }
   for (const [index, mebibytes] of (options.tapes ?? []).entries()) {
     const file = path.join(dir, `TAPE${index}`); // tgt wants a cartridge's file to be named as its bar code
     const image = ["--op", "new", "--device-type", "tape", "--type", "data", "--thin-provisioning", "--file", file];
-    await run(`${SBIN}/tgtimg`, [...image, "--barcode", `TAPE${index}`, "--size", String(mebibytes)]);
+    if (!existsSync(file))
+      await run(`${SBIN}/tgtimg`, [...image, "--barcode", `TAPE${index}`, "--size", String(mebibytes)]);
     await add("tape", file);
   }
   if (options.chap !== undefined) await account(iscsi, options.chap, false);
