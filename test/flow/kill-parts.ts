@@ -185,7 +185,9 @@ export async function seedBackup(
     spec,
     copy: async (owner, name, jobs = "") => {
       const to = join(directory, name);
-      for (const part of ["state", "broker"]) cpSync(join(home, part), join(to, part), { recursive: true });
+      // A killed daemon leaves its socket, which is no file that could be copied.
+      const filter = (path: string): boolean => !path.endsWith(".sock");
+      for (const part of ["state", "broker"]) cpSync(join(home, part), join(to, part), { recursive: true, filter });
       return KillBench.make(owner, to, server.image, jobs, capacityMib);
     },
   };
