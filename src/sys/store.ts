@@ -1,9 +1,9 @@
 // The one store of the bridge: small records on stable storage, written atomically, in LMDB.
 // A promise of put, delete or batch resolves when the change is on stable storage (fdatasync done),
 // never before: what is acknowledged is durable. Reads are synchronous and see every resolved write.
-import { mkdirSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, readSync } from "node:fs";
 import { open, type RootDatabase } from "lmdb";
-import { GantryError, messageOf } from "./errors.js";
+import { GantryError, isGantryError, messageOf } from "./errors.js";
 
 /** A key is a path of names and whole numbers (below 2^53); order is by part, numbers before text. */
 export type StoreKey = readonly (string | number)[];
@@ -28,17 +28,23 @@ export interface Store {
 /** Highest part there is in LMDB's key order, for the end of a range. */
 const AFTER_ALL = "\u{10FFFF}";
 
+/** Where LMDB's first meta page has its magic number, and that (lmdb.h, MDB_meta.mm_magic, little-endian). */
+const MAGIC_AT = 24;
+const MAGIC = 0xbeefc0de;
+
 /**
- * Opens (and makes) the store in a directory. Throws STORE_UNUSABLE when the directory cannot be used: full,
- * read-only, or held by somebody else's files.
+ * Opens (and makes) the store in a directory. Throws STORE_UNUSABLE when the directory cannot be used: full or
+ * read-only, and STORE_CORRUPT when what is there is no store.
  */
 export function openStore(directory: string): Store {
   let db: RootDatabase<Buffer, (string | number)[]>;
   try {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
+    refuseForeign(`${directory}/gantry.mdb`);
     // overlappingSync off: a commit's promise then means "flushed", not only "visible".
     db = open({ path: `${directory}/gantry.mdb`, encoding: "binary", overlappingSync: false, noSubdir: true });
   } catch (error) {
+    if (isGantryError(error)) throw error;
     throw new GantryError(
       "STORE_UNUSABLE",
       `The state directory ${directory} cannot be used: ${messageOf(error)}. Give the daemon a writable directory with room.`,
@@ -46,6 +52,29 @@ export function openStore(directory: string): Store {
     );
   }
   return new LmdbStore(db, directory);
+}
+
+/** LMDB maps whatever file it is given, and a file that is none of its own ends the process. */
+function refuseForeign(path: string): void {
+  let fd: number;
+  try {
+    fd = openSync(path, "r");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return;
+    throw error;
+  }
+  const head = Buffer.alloc(MAGIC_AT + 4);
+  try {
+    const bytes = readSync(fd, head, 0, head.length, 0);
+    // A daemon that was killed right after it made the file leaves it empty.
+    if (bytes === 0 || (bytes === head.length && head.readUInt32LE(MAGIC_AT) === MAGIC)) return;
+  } finally {
+    closeSync(fd);
+  }
+  throw new GantryError(
+    "STORE_CORRUPT",
+    `${path} is damaged or no store of Gantry's; restore the state directory, or start with an empty one.`,
+  );
 }
 
 class LmdbStore implements Store {
