@@ -80,7 +80,11 @@ class Backup {
       const done = await this.#copy(drive, current, plan);
       if (done.result === "volume-full") return await this.#nextVolume(drive, current, checkpointOf(done));
       if (done.result === "cancelled") return await this.#cutShort(drive, current, done);
-      if (done.result !== "ok") throw engineFailure(done, [this.#disk.unit.name, drive.unit.name]);
+      if (done.result !== "ok") {
+        // The tape is well: what is on it is ended, so that nobody appends in the middle of half an archive.
+        if (done.failed?.side === "source") await drive.writeFilemarks(1);
+        throw engineFailure(done, [this.#disk.unit.name, drive.unit.name]);
+      }
       return this.#outcome("succeeded", current, done, plan);
     } finally {
       await drive.close();

@@ -132,7 +132,13 @@ async function lastBytes(context: JobContext, drive: TapeDrive, blocks: number):
   const kept: Uint8Array[] = [];
   for (let read = 0; read < blocks + SPACING_SLACK; read++) {
     const { done, held } = await hold(context, drive, [BigInt(keep)], { skip: BigInt(block - keep) });
-    if (done.result === "tape-ended") return Buffer.concat(kept);
+    if (done.result === "tape-ended") {
+      if (kept.length === blocks) return Buffer.concat(kept);
+      throw new GantryError(
+        "ARCHIVE_INVALID",
+        `${drive.unit.name}: no block of ${block} bytes stands in front of the filemark; if this is an archive, name its tape block size in the job (tapeBlockBytes).`,
+      );
+    }
     if (done.result !== "ok") throw engineFailure(done, [drive.unit.name]);
     kept.push(...held);
     if (kept.length > blocks) kept.shift();

@@ -4,7 +4,7 @@ import type { TapeDrive } from "../device/tape-drive.js";
 import type { CopyLu } from "../native/types.js";
 import { GantryError } from "../sys/errors.js";
 import type { VolumeBatch } from "./archive/tape-reader.js";
-import type { ArchiveVolume } from "./archive/volumes.js";
+import { type ArchiveVolume, isTapeBlock } from "./archive/volumes.js";
 import { type DoneEvent, type MidEvent, runCopy } from "./copy-run.js";
 import { copyTuning, ringBytesOf } from "./engine-options.js";
 import type { JobContext } from "./job-context.js";
@@ -55,8 +55,21 @@ export class TapeSource {
     if (spec.options.tapeBlockBytes !== undefined) return;
     const drive = await this.open(0);
     try {
-      await drive.locate(spec.options.startObject ?? 0n);
+      const start = spec.options.startObject ?? 0n;
+      await drive.locate(start);
       const tapeBlockBytes = await drive.blockLength(PROBE_BYTES);
+      if (tapeBlockBytes === undefined) {
+        throw new GantryError(
+          "ARCHIVE_INVALID",
+          `${drive.unit.name}: a filemark or the end of data stands at object ${start} of the tape, where the archive should begin.`,
+        );
+      }
+      if (!isTapeBlock(tapeBlockBytes)) {
+        throw new GantryError(
+          "ARCHIVE_INVALID",
+          `${drive.unit.name}: the block at object ${start} of the tape has ${tapeBlockBytes} bytes, which no archive has.`,
+        );
+      }
       this.#context.record = { ...this.#context.record, tapeBlockBytes };
     } finally {
       await drive.close();

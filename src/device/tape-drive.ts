@@ -33,8 +33,9 @@ export interface TapeDrive {
   spaceFilemarks(count: number): Promise<boolean>;
   /** Over blocks; negative backward. Stops at a filemark (resolves false). */
   spaceBlocks(count: number): Promise<boolean>;
-  /** Bytes of the block in front of the head, which is read for it. @param most bytes that are asked for. */
-  blockLength(most: number): Promise<number>;
+  /** Bytes of the block in front of the head, which is read for it; undefined where a filemark or the end of data
+   * stands. @param most bytes that are asked for. */
+  blockLength(most: number): Promise<number | undefined>;
   /** 0: only waits until everything written is on the medium. */
   writeFilemarks(count: number): Promise<void>;
   close(): Promise<void>;
@@ -156,9 +157,11 @@ class Drive implements TapeDrive {
     return answer.status === STATUS.GOOD;
   }
 
-  async blockLength(most: number): Promise<number> {
-    const incorrect = (answer: ScsiAnswer): boolean => senseOf(answer)?.ili === true;
-    const answer = await this.unit.command(cdb.read6(most), { dataIn: most, timeoutMs: MOTION_MS, accept: incorrect });
+  async blockLength(most: number): Promise<number | undefined> {
+    const told = (answer: ScsiAnswer): boolean => senseOf(answer)?.ili === true || endedShort(answer);
+    const answer = await this.unit.command(cdb.read6(most), { dataIn: most, timeoutMs: MOTION_MS, accept: told });
+    // By the sense first: at a filemark some drives count the bytes of nothing as moved.
+    if (endedShort(answer)) return undefined;
     const sense = senseOf(answer);
     // INFORMATION is the length asked for less the length there is, and negative when there is more (SSC-4 5.10).
     const less = sense === undefined ? undefined : residual(sense);

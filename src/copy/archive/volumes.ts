@@ -17,9 +17,14 @@ export const TAPE_BLOCK_MAX = 8 << 20;
 /** Room for the largest continuation lead: two names of 4095 bytes, headers and records. */
 const LEAD_ROOM = 16384;
 
-/** @throws GantryError ARCHIVE_OPTION_INVALID unless it is a multiple of 512 from 512 to 8 MiB. */
+/** A multiple of 512 from 512 to 8 MiB. */
+export function isTapeBlock(bytes: number): boolean {
+  return Number.isInteger(bytes) && bytes >= 512 && bytes <= TAPE_BLOCK_MAX && bytes % 512 === 0;
+}
+
+/** @throws GantryError ARCHIVE_OPTION_INVALID unless it is a tape block size. */
 export function checkTapeBlock(bytes: number): void {
-  if (Number.isInteger(bytes) && bytes >= 512 && bytes <= TAPE_BLOCK_MAX && bytes % 512 === 0) return;
+  if (isTapeBlock(bytes)) return;
   throw new GantryError(
     "ARCHIVE_OPTION_INVALID",
     `The tape block size is ${bytes} bytes; it must be a multiple of 512 from 512 to ${TAPE_BLOCK_MAX}.`,
