@@ -41,8 +41,15 @@ export function openStore(directory: string): Store {
   try {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
     refuseForeign(`${directory}/gantry.mdb`);
-    // overlappingSync off: a commit's promise then means "flushed", not only "visible".
-    db = open({ path: `${directory}/gantry.mdb`, encoding: "binary", overlappingSync: false, noSubdir: true });
+    db = open({
+      path: `${directory}/gantry.mdb`,
+      encoding: "binary",
+      noSubdir: true,
+      // A commit's promise then means "flushed", not only "visible".
+      overlappingSync: false,
+      // With it a commit that fails also rejects a promise that nobody holds, which would end the process.
+      eventTurnBatching: false,
+    });
   } catch (error) {
     if (isGantryError(error)) throw error;
     throw new GantryError(
@@ -104,19 +111,19 @@ class LmdbStore implements Store {
         for (const change of changes) this.#apply(change);
       });
     } catch (error) {
+      const cause = await commitError(error);
       throw new GantryError(
         "STORE_UNUSABLE",
-        `The state directory ${this.#directory} did not take a write: ${messageOf(error)}. Nothing of it was kept; free space or mend the file system.`,
-        { cause: error },
+        `The state directory ${this.#directory} did not take a write: ${messageOf(cause)}. Nothing of it was kept; free space or mend the file system.`,
+        { cause },
       );
     }
   }
 
-  /** Inside a write transaction these calls only queue; the transaction's promise tells how they ended. */
   #apply(change: StoreChange): void {
-    if ("put" in change) void this.#db.put([...change.put], asBuffer(change.value));
-    else if ("delete" in change) void this.#db.remove([...change.delete]);
-    else for (const { key } of this.under(change.deleteUnder)) void this.#db.remove([...key]);
+    if ("put" in change) told(this.#db.put([...change.put], asBuffer(change.value)));
+    else if ("delete" in change) told(this.#db.remove([...change.delete]));
+    else for (const { key } of this.under(change.deleteUnder)) told(this.#db.remove([...key]));
   }
 
   *under(prefix: StoreKey): Iterable<{ key: StoreKey; value: Uint8Array }> {
@@ -129,6 +136,22 @@ class LmdbStore implements Store {
   async close(): Promise<void> {
     await this.#db.close();
   }
+}
+
+/** Inside a transaction these calls only queue; that they failed is told by the transaction's own promise. */
+function told(queued: Promise<boolean>): void {
+  queued.catch(() => undefined);
+}
+
+/** lmdb gives the reason of a failed commit as a promise that rejects with it; left alone it would end the process. */
+async function commitError(error: unknown): Promise<unknown> {
+  const reason = (error as { commitError?: unknown } | undefined)?.commitError;
+  if (!(reason instanceof Promise)) return error;
+  const why = await Promise.race([
+    reason.catch((inner: unknown) => inner),
+    new Promise((resolve) => setImmediate(resolve)),
+  ]);
+  return why instanceof Error ? why : error;
 }
 
 const asBuffer = (value: Uint8Array): Buffer => Buffer.from(value.buffer, value.byteOffset, value.byteLength);
