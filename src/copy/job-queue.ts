@@ -7,6 +7,7 @@ import { GantryError, isGantryError, messageOf } from "../sys/errors.js";
 import { type Admit, devicesOf } from "./admission.js";
 import { RunControl } from "./copy-run.js";
 import { DeviceLocks } from "./device-locks.js";
+import { checkRing } from "./engine-options.js";
 import { type JobContext, type JobOutcome, type JobPlant, Meter } from "./job-context.js";
 import type { JobRecord } from "./job-record.js";
 import { minuteOfDay, rateAt } from "./rate.js";
@@ -34,6 +35,8 @@ interface Running {
 const PROGRESS_MS = 1000;
 /** First wait before a job goes on after a device or a path failed; doubles each time. */
 const RESUME_WAIT_MS = 500;
+/** Between two tries to write to a state directory that has no room. */
+const STORE_WAIT_MS = 500;
 
 export class JobQueue {
   readonly #options: JobQueueOptions;
@@ -85,7 +88,9 @@ export class JobQueue {
       if (isDeepStrictEqual(known.spec, spec)) return known.state;
       throw new GantryError("JOB_ID_REUSED", `Job ${spec.jobId} exists with other particulars; use a new job id.`);
     }
+    const { arena, config } = this.#options.plant;
     this.#options.check(spec);
+    if (spec.options.tapeBlockBytes !== undefined) checkRing(arena, config(), spec.options.tapeBlockBytes);
     this.#options.admit(spec);
     const stored = journal.put({
       spec,
@@ -270,10 +275,13 @@ export class JobQueue {
         if (context.control.cancelled && isResumable(error)) return { state: "cancelled" };
         if (placeOf(context.record) !== reached) attempt = 0;
         reached = placeOf(context.record);
-        if (!isResumable(error) || attempt >= context.config().resume_limit) return { state: "failed", failure };
+        // Without room in the state directory there are no checkpoints; that is waited out, however long it takes.
+        const journalFull = failure.code === "STORE_UNUSABLE";
+        const again = journalFull || (isResumable(error) && attempt < context.config().resume_limit);
+        if (!again) return { state: "failed", failure };
         log.warn({ jobId, failure, attempt }, `job goes on from its checkpoint: ${messageOf(error)}`);
         context.record = { ...context.record, resumes: context.record.resumes + 1 };
-        await this.#options.plant.journal.put(context.record);
+        await this.#untilStored(jobId, () => this.#options.plant.journal.put(context.record));
         await cancellableWait(Math.min(30_000, RESUME_WAIT_MS * 2 ** attempt), context.control);
         if (context.control.cancelled) return { state: "cancelled" };
       }
@@ -303,7 +311,7 @@ export class JobQueue {
 
   async #end(record: JobRecord, meter: Meter, outcome: ReportOutcome): Promise<void> {
     const report = reportOf(record, meter, outcome, this.#options.plant.clock.nowMs());
-    await this.#options.plant.journal.finish(record, report);
+    await this.#untilStored(report.jobId, () => this.#options.plant.journal.finish(record, report));
     for (const release of this.#holds.get(report.jobId) ?? []) release();
     this.#holds.delete(report.jobId);
     this.#options.plant.log.info({ jobId: report.jobId, state: report.state, failure: report.failure }, "job ended");
@@ -324,6 +332,20 @@ export class JobQueue {
       await this.#end(record, new Meter(), { state });
     } finally {
       this.#ending.delete(jobId);
+    }
+  }
+
+  /** Writes to the journal as soon as the state directory takes it; gives up only when the daemon stops. */
+  async #untilStored(jobId: string, write: () => Promise<unknown>): Promise<void> {
+    for (let attempt = 0; ; attempt++) {
+      try {
+        await write();
+        return;
+      } catch (error) {
+        if (this.#stopping || !isGantryError(error) || error.code !== "STORE_UNUSABLE") throw error;
+        if (attempt === 0) this.#options.plant.log.error({ jobId, error }, `job waits: ${messageOf(error)}`);
+        await new Promise((resolve) => setTimeout(resolve, STORE_WAIT_MS));
+      }
     }
   }
 

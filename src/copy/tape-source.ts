@@ -6,7 +6,7 @@ import { GantryError } from "../sys/errors.js";
 import type { VolumeBatch } from "./archive/tape-reader.js";
 import { type ArchiveVolume, isTapeBlock } from "./archive/volumes.js";
 import { type DoneEvent, type MidEvent, runCopy } from "./copy-run.js";
-import { copyTuning, ringBytesOf } from "./engine-options.js";
+import { checkRing, copyTuning, ringBytesOf } from "./engine-options.js";
 import type { JobContext } from "./job-context.js";
 import { type FoundManifest, findManifest } from "./manifest-finder.js";
 import { engineFailure } from "./results.js";
@@ -70,6 +70,7 @@ export class TapeSource {
           `${drive.unit.name}: the block at object ${start} of the tape has ${tapeBlockBytes} bytes, which no archive has.`,
         );
       }
+      checkRing(this.#context.arena, this.#context.config(), tapeBlockBytes);
       this.#context.record = { ...this.#context.record, tapeBlockBytes };
     } finally {
       await drive.close();

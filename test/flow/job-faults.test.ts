@@ -1,5 +1,5 @@
 // What becomes of jobs when devices fail, answer busy, or are held by others.
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "ava";
 import type { EmulatedTape } from "../../src/native/types.js";
@@ -229,5 +229,51 @@ test.serial(
     t.true(readFileSync(tap("A00001")).equals(before));
     succeeded(t, await verify("readable", ""));
     t.true((await tarList(tap("A00001"))).includes("sparse"));
+  },
+);
+
+test.serial(
+  "a job that is still looking for its manifest can be cancelled, and is not lost when the daemon stops",
+  async (t) => {
+    const { backup, verify, inject, bridge } = await faultPlant(t);
+    succeeded(t, await backup("A00001"));
+    const space = { opcode: 0x11, count: 1, delayMs: 1000 };
+    const running = async (jobId: string): Promise<boolean> => {
+      const { jobs } = await bridge.session.client.send("job.list", {});
+      return jobs.some((job) => job.jobId === jobId && job.state === "running");
+    };
+    await inject("tape0", space);
+    const first = verify("given-up", "A00001");
+    await until(() => running("given-up"));
+    await bridge.session.client.send("job.cancel", { jobId: "given-up" });
+    const ended = await first;
+    t.is(ended.state, "cancelled");
+    t.is(ended.failure, undefined);
+
+    await inject("tape0", space);
+    verify("stopped", "A00001").catch(() => undefined);
+    await until(() => running("stopped"));
+    await bridge.stop();
+    await bridge.start();
+    await until(async () => {
+      const { report } = await bridge.session.client.send("job.get", { jobId: "stopped" });
+      return report?.state === "succeeded" && report.resumes === 1;
+    });
+    t.pass();
+  },
+);
+
+test.serial(
+  "tape blocks that the memory of a job cannot hold are refused, whether the job names them or the tape has them",
+  async (t) => {
+    const { backup, verify, tap } = await faultPlant(t);
+    await t.throwsAsync(backup("huge", { options: { tapeBlockBytes: 8 << 20 } }), {
+      code: "JOB_INVALID",
+      message: /arena_mib/,
+    });
+    const length = Buffer.alloc(4);
+    length.writeUInt32LE(8 << 20);
+    writeFileSync(tap("HUGE"), Buffer.concat([length, Buffer.alloc(8 << 20), length, Buffer.alloc(4)]));
+    failedWith(t, await verify("verify", "HUGE"), "JOB_INVALID", /arena_mib/);
   },
 );
