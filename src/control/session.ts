@@ -3,9 +3,10 @@
 // Acknowledgement of what comes in is ours: a QoS 1 message gets its PUBACK when the handler is done with it, in
 // the order in which the messages came [MQTT-4.6.0-2], and meanwhile other packets go on being read, so that a
 // slow handler holds up neither PUBACKs nor pings. What was not acknowledged when the connection breaks comes again.
+import { createRequire } from "node:module";
 import net from "node:net";
 import tls from "node:tls";
-import { type IClientOptions, type IPublishPacket, MqttClient } from "mqtt";
+import type { IClientOptions, IPublishPacket, MqttClient } from "mqtt";
 import { GantryError, messageOf } from "../sys/errors.js";
 import { FrameGuard } from "./frame-guard.js";
 import type { Publication } from "./outbox.js";
@@ -80,6 +81,10 @@ interface Arrived {
   handled: boolean;
 }
 
+const { Client, codec } = loadMqtt();
+// The codec would otherwise keep a Buffer for each of the 65536 numbers of two bytes: 10 MB and a pause at start.
+codec.writeToStream.cacheNumbers = false;
+
 /** MQTT 5.0 2.2.2.2: room for the topic and properties of a packet beside its payload, bytes. */
 export const PACKET_OVERHEAD = 4096;
 
@@ -103,7 +108,7 @@ export class Session {
   }
 
   open(): void {
-    const client = new MqttClient(() => this.#stream() as never, clientOptions(this.#options));
+    const client = new Client(() => this.#stream() as never, clientOptions(this.#options));
     this.#client = client;
     client.handleMessage = (packet, callback) => this.#message(client, packet, callback);
     client.on("connect", ({ sessionPresent, properties }) => {
@@ -281,4 +286,17 @@ function inbound(packet: IPublishPacket): InboundMessage {
 
 function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+/**
+ * The client alone. The package's main module also loads its connections over WebSocket and through proxies, and
+ * an import of it scans all of that for names: half the time that the daemon's modules take to load.
+ */
+function loadMqtt(): {
+  readonly Client: typeof MqttClient;
+  readonly codec: { readonly writeToStream: { cacheNumbers: boolean } };
+} {
+  const own = createRequire(import.meta.url);
+  const file = own.resolve("mqtt/lib/client");
+  return { Client: own(file).default, codec: createRequire(file)("mqtt-packet") };
 }
