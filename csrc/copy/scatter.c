@@ -208,6 +208,8 @@ static enum gt_step run_barrier(gt_copy *copy, const gt_seg *seg, uint64_t *need
   } else {
     gt_scatter_move(copy, seg);
   }
+  /* The drive has come to a stop: it starts anew as at the beginning, and what it waits for until then is no defect. */
+  s->streaming = false;
   gt_scatter_drop(copy);
   return GT_GO;
 }
