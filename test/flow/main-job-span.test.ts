@@ -217,3 +217,50 @@ test("what is in the drive, and no name: a full tape ends the job with MEDIA_TOO
   );
   failedWith(t, report, "MEDIA_TOO_SMALL");
 });
+
+test("an archive begun behind another one and continued on further cartridges is found by its object number", async (t) => {
+  const { bridge, directory, content } = await start(t);
+  const disk = { device: "disk0" };
+  const small = await rawList(directory, "small", [{ name: "f", at: [[0, 0, 400]] }]);
+  const first = { jobId: "first", type: "backup", disk, options: { tapeBlockBytes: TAPE_BLOCK } } as const;
+  for (const [jobId, cartridge] of [
+    ["first", "S00001"],
+    ["in-the-way", "USED01"],
+  ] as const) {
+    const list = jobId === "first" ? small : await rawList(directory, "small-2", [{ name: "f", at: [[0, 0, 400]] }]);
+    const tape = { device: "tape0", cartridges: [cartridge] };
+    succeeded(t, await bridge.run({ ...first, jobId, tape }, { file: list, device: "disk0" }));
+  }
+  const append = { tapeBlockBytes: TAPE_BLOCK, position: "append" } as const;
+  const cartridges = names(6);
+  const list = await rawList(directory, "list", MEMBERS);
+  const backup = await bridge.run(
+    { jobId: "backup", type: "backup", disk, tape: { device: "tape0", cartridges }, options: append },
+    { file: list, device: "disk0" },
+  );
+  succeeded(t, backup);
+  const startObject = backup.volumes[0]?.firstObject ?? 0n;
+  t.true(startObject > 0n);
+  const tape = { device: "tape0", cartridges: backup.volumes.map(({ cartridge }) => cartridge) };
+  succeeded(t, await bridge.run({ jobId: "verify", type: "verify", tape, options: { startObject } }));
+  const back = await rawList(directory, "back", MEMBERS);
+  const restore = { jobId: "restore", type: "restore", disk: { device: "target" }, tape } as const;
+  succeeded(t, await bridge.run({ ...restore, options: { startObject } }, { file: back, device: "target" }));
+  t.true(readFileSync(join(directory, "target.img")).equals(expectedDisk(content, MEMBERS)));
+  failedWith(
+    t,
+    await bridge.run({ jobId: "unnamed", type: "verify", tape }),
+    "ARCHIVE_INVALID",
+    new RegExp(`begins at object ${startObject} .*startObject`),
+  );
+
+  // Only the first cartridge may have something on it: a further one would lose it.
+  const used = readFileSync(tapFile(directory, "USED01"));
+  const other = await rawList(directory, "other", MEMBERS);
+  const report = await bridge.run(
+    { jobId: "used", type: "backup", disk, tape: { device: "tape0", cartridges: ["N1", "USED01"] }, options: append },
+    { file: other, device: "disk0" },
+  );
+  failedWith(t, report, "MEDIA_NOT_BLANK", /Cartridge USED01/);
+  t.true(readFileSync(tapFile(directory, "USED01")).equals(used));
+});
