@@ -252,6 +252,40 @@ static void set_aside(void) {
   gt_lu_close(&disk->lu);
 }
 
+static void extents_in_one_block(void) {
+  TEST("extents that share a disk block are laid over each other in order; what is behind the last byte becomes zeros");
+  for (uint64_t seed = 1; seed < 30; seed++) {
+    fake *from = fake_disk(512, 1024, 31), *to = fake_disk(4096, 64, seed);
+    uint8_t before[4096];
+    memcpy(before, to->disk + 30 * 4096, 4096);
+    rig r;
+    rig_program p;
+    rig_program_open(&p);
+    rig_extent(&p, from, 0, 3, 0, 30000, 0);
+    size_t at = 0;
+    for (uint64_t cut = seed; at < p.stream_len; cut += seed + 700) {
+      size_t bytes = 1 + cut % 3000;
+      if (bytes > p.stream_len - at) bytes = p.stream_len - at;
+      rig_scatter(
+          &p, (gt_seg){.op = GT_OP_EXTENT, .lu = 1, .addr = at / 4096, .skip = (uint16_t)(at % 4096), .bytes = bytes});
+      at += bytes;
+    }
+    rig_scatter(&p, (gt_seg){.op = GT_OP_EXTENT, .lu = 1, .addr = 30, .skip = 50, .bytes = 100});
+    rig_extent(&p, from, 0, 500, 0, 100, 0);
+    to_disk_open(&r, from, to);
+    CHECK_EQ(rig_run(&r, &p), GT_RESULT_OK);
+    CHECK(!memcmp(to->disk, p.stream, 30000));
+    for (size_t i = 30000; i < 32768; i++)
+      CHECK(!to->disk[i]);
+    const uint8_t *last = to->disk + 30 * 4096;
+    CHECK(!memcmp(last, before, 50) && !memcmp(last + 50, p.stream + 30000, 100) && !last[150] && !last[4095]);
+    rig_close(&r);
+    rig_program_close(&p);
+    gt_lu_close(&from->lu);
+    gt_lu_close(&to->lu);
+  }
+}
+
 /* LBAs that cannot be read: every one of 100…102, 107 and 131. */
 static bool bad(uint64_t lba) { return (lba >= 100 && lba <= 102) || lba == 107 || lba == 131; }
 static bool bad_blocks(fake *f, gt_io *io) {
@@ -429,6 +463,7 @@ int main(void) {
   positioning();
   memory_between();
   set_aside();
+  extents_in_one_block();
   zero_fill();
   shaky_disks();
   limits_of_retry();
