@@ -17,6 +17,12 @@
  * whole; GT_EV_HUNGRY asks for more. One run has at most one tape on each side and ends at the end of a
  * volume; the caller goes on with the next cartridge in a new run.
  *
+ * Members. Segments with the same tag, one after the other, are one member; it is complete when a segment with
+ * another tag (0 too) follows or the program ends. INLINE, ZEROS and DISCARD may have no bytes: such a segment
+ * makes an empty member, or with tag 0 ends the one before, so that its digest comes while the caller still
+ * thinks about what comes next. A program that resumes at a checkpoint starts with everything that stands at its
+ * stream offset.
+ *
  * Threads: the engine starts two of its own (gather, scatter) for each run. All functions here may be
  * called by one controlling thread; notify is called by an engine thread and must not block. */
 #ifndef GT_ENGINE_H
@@ -29,14 +35,14 @@
 #include "../transport/lu.h"
 
 typedef enum gt_op {
-  GT_OP_INLINE = 1,   /* gather: addr = offset in this append's inline bytes */
-  GT_OP_EXTENT = 2,   /* either side: addr = first LBA, skip = bytes of its first block passed over */
-  GT_OP_ZEROS = 3,    /* gather */
-  GT_OP_TAPE = 4,     /* gather: the next `bytes` of tape data (UINT64_MAX: to the filemark);
-                         scatter: into tape blocks of options.tape_block_bytes */
-  GT_OP_DISCARD = 5,  /* scatter: digested, not kept */
-  GT_OP_HOLD = 6,     /* scatter: kept for the caller (GT_EV_HELD), at most GT_HOLD_MAX bytes; addr = caller's cookie */
-  GT_OP_COMPARE = 7,  /* scatter: read the extent and compare; a difference is GT_EV_MISCOMPARE */
+  GT_OP_INLINE = 1,  /* gather: addr = offset in this append's inline bytes */
+  GT_OP_EXTENT = 2,  /* either side: addr = first LBA, skip = bytes of its first block passed over (by scatter: kept) */
+  GT_OP_ZEROS = 3,   /* gather */
+  GT_OP_TAPE = 4,    /* gather: the next `bytes` of tape data (UINT64_MAX: to the filemark);
+                        scatter: into tape blocks of options.tape_block_bytes */
+  GT_OP_DISCARD = 5, /* scatter: digested, not kept */
+  GT_OP_HOLD = 6,    /* scatter: kept for the caller (GT_EV_HELD), at most GT_HOLD_MAX bytes; addr = caller's cookie */
+  GT_OP_COMPARE = 7, /* scatter: read the extent and compare; a difference is GT_EV_MISCOMPARE */
   GT_OP_FILEMARK = 8, /* scatter, bytes = 0: ends the current tape block as it is (short), writes addr filemarks */
   GT_OP_FLUSH = 9,    /* scatter, bytes = 0: everything before it is on the medium before anything after it, and a
                          checkpoint says so */
@@ -48,11 +54,12 @@ typedef enum gt_op {
 
 enum { GT_HOLD_MAX = 1u << 20 };
 
-/* 24 bytes: this is all that an extent of a list costs in the data plane. */
 /* Tag of stream bytes that stand inside a member without being of it (the lead of a cartridge that goes on with
  * it): they go into tape block checksums, but neither into a member's digest nor do they close it. */
 #define GT_TAG_ASIDE UINT32_MAX
 
+/* 24 bytes: this is all that an extent of a list costs in the data plane. A unit serves one side of a run only, and
+ * a side has either a tape or disks. */
 typedef struct gt_seg {
   uint64_t addr;
   uint64_t bytes; /* stream bytes. An EXTENT may end inside its last block: gather drops the rest,
@@ -115,9 +122,11 @@ typedef struct gt_copy_options {
 } gt_copy_options;
 
 typedef enum gt_event_type {
-  GT_EV_HUNGRY = 1, /* fewer than GT_LOW_SEGS segments are left to gather and finish was not called */
-  GT_EV_CHECKPOINT, /* everything before stream_offset is on the medium; count = 1: DONE follows, the run is at its end
-                     */
+  GT_EV_HUNGRY = 1, /* both sides have fewer than GT_LOW_SEGS segments left, or one has none to go on with, or what was
+                       refused with -ENOSPC fits now. Once after the start and after each append */
+  GT_EV_CHECKPOINT, /* everything before stream_offset is on the medium; count = 1: DONE follows, the run is at its end.
+                       object: tape destination, where the next block goes; tape source, the object that the byte at
+                       stream_offset is in (or an earlier one), of which the first byte is stream byte `cookie` */
   GT_EV_DIGEST, /* member `tag` is complete: crc32c, sha256, bytes; stream_offset = after its last byte. To be trusted
                    over a crash only when a checkpoint at or after that offset has been seen */
   GT_EV_BLOCK_CRCS,   /* CRC32C of tape blocks [object, object + count): those written come before the checkpoint that
@@ -126,7 +135,7 @@ typedef enum gt_event_type {
   GT_EV_MEDIUM_ERROR, /* zero_fill: lu, lba, blocks lost, sense; stream_offset */
   GT_EV_MISCOMPARE,   /* lu, lba, stream_offset of the first difference in the piece */
   GT_EV_RETRIED,      /* a command was repeated: lu, sense or outcome, attempt (coalesced to one a second) */
-  GT_EV_DONE,         /* the last event: result */
+  GT_EV_DONE,         /* the last event: result; stream_offset, object, digest and cookie of the last checkpoint */
 } gt_event_type;
 
 typedef enum gt_result {
@@ -135,10 +144,11 @@ typedef enum gt_result {
   GT_RESULT_VOLUME_FULL,     /* early warning: the tape was ended cleanly at stream_offset (a block edge);
                                 the flush succeeded, no filemark has been written */
   GT_RESULT_TAPE_ENDED,      /* source tape: filemark, end of data or end of medium came before the program's end */
-  GT_RESULT_DEVICE_ERROR,    /* CHECK CONDITION or another status that was not to be mended: lu, sense */
+  GT_RESULT_DEVICE_ERROR,    /* CHECK CONDITION or another status that was not to be mended: lu, sense. error = -ESPIPE:
+                                the tape does not stand where it should, but at object `lba` */
   GT_RESULT_TRANSPORT_ERROR, /* outcome other than delivered, retries used up */
   GT_RESULT_BLOCK_TOO_LARGE, /* source tape holds a block larger than tape_block_bytes */
-  GT_RESULT_INTERNAL,        /* errno in `error` */
+  GT_RESULT_INTERNAL,        /* errno in `error`; -EINVAL: the two sides do not describe the same number of bytes */
 } gt_result;
 
 typedef struct gt_event {
@@ -186,8 +196,9 @@ enum { GT_LOW_SEGS = 4096, GT_QUEUE_SEGS = 65536 };
 int gt_copy_start(const gt_copy_options *options, gt_copy **out, char *err, size_t err_len);
 /* Copies what it is given. -ENOSPC: the queue holds GT_QUEUE_SEGS already (take nothing, try again after
  * HUNGRY; a call with more than GT_QUEUE_SEGS on either side is -EINVAL). -EINVAL: a segment is wrong: *bad = its index
- * (gather first, then scatter), nothing is taken. The two sides need not describe the same number of bytes until
- * finish. */
+ * (gather first, then scatter), nothing is taken; or finish was called. The two sides need not describe the same
+ * number of bytes until finish, but should go in step to within the ring: one side cannot go on without the other.
+ * At most 64 MiB of inline bytes wait at a time: more is -ENOSPC, in one call -EINVAL. */
 int gt_copy_append(gt_copy *copy, const gt_seg *gather, size_t gathers, const gt_seg *scatter, size_t scatters,
                    const uint8_t *inline_bytes, size_t inline_len, size_t *bad);
 void gt_copy_finish(gt_copy *copy); /* no more appends; a last short tape block is written */
@@ -196,7 +207,8 @@ void gt_copy_resume(gt_copy *copy);
 void gt_copy_cancel(gt_copy *copy); /* outstanding commands are waited for (aborted after 5 s); ends in DONE */
 void gt_copy_rate(gt_copy *copy, uint64_t bytes_per_s);
 void gt_copy_stats_get(gt_copy *copy, gt_copy_stats *out);
-/* Takes up to max events; returns how many. */
+/* Takes up to max events; returns how many. notify is called again only after a call that found less than max. A full
+ * queue holds the run up: nothing is lost. */
 size_t gt_copy_take(gt_copy *copy, gt_event *events, size_t max);
 void gt_event_release(gt_event *event);
 /* Cancels if need be, joins the threads, gives the slice back and frees. The LUs stay open. */
