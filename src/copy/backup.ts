@@ -82,7 +82,7 @@ class Backup {
       if (done.result === "cancelled") return await this.#cutShort(drive, current, done);
       if (done.result !== "ok") {
         // The tape is well: what is on it is ended, so that nobody appends in the middle of half an archive.
-        if (done.failed?.side === "source") await drive.writeFilemarks(1);
+        if (done.failed?.side === "source") await this.#endHalf(drive);
         throw engineFailure(done, [this.#disk.unit.name, drive.unit.name]);
       }
       return this.#outcome("succeeded", current, done, plan);
@@ -271,6 +271,14 @@ class Backup {
   async #cutShort(drive: TapeDrive, current: CurrentVolume, done: DoneEvent): Promise<JobOutcome> {
     await drive.writeFilemarks(1);
     return this.#outcome("cancelled", current, done);
+  }
+
+  /** The source's failure is what the report is to say, also when the tape fails on top of it. */
+  async #endHalf(drive: TapeDrive): Promise<void> {
+    const { log, record } = this.#context;
+    await drive.writeFilemarks(1).catch((error: unknown) => {
+      log.warn({ jobId: record.spec.jobId, error }, "the tape of a failed backup could not be ended by a filemark");
+    });
   }
 
   #outcome(state: "succeeded" | "cancelled", current: CurrentVolume, done: DoneEvent, plan?: BackupPlan): JobOutcome {
