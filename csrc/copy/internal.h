@@ -171,6 +171,10 @@ static inline uint64_t gt_ring_room(gt_copy *copy, uint64_t end) {
   return copy->ring.size - (end - atomic_load(&copy->consumed));
 }
 
+/* Zero, or -EINVAL with a sentence in err. */
+int gt_copy_check_options(const gt_copy_options *options, char *err, size_t err_len);
+void gt_copy_set_defaults(gt_copy_options *options);
+
 void gt_end_with_command(gt_ending *ending, gt_result result, bool gather_side, const gt_cmd *cmd);
 void gt_end_with_error(gt_ending *ending, gt_result result, bool gather_side, int error);
 /* Device or transport error, by how the command ended. */

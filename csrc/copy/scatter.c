@@ -4,9 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "disk.h"
 #include "scatter.h"
-#include "tape.h"
 
 void gt_scatter_fail(gt_copy *copy, const gt_cmd *cmd) {
   gt_scatter *s = &copy->scatter;
@@ -18,61 +16,6 @@ static void fail_program(gt_copy *copy, gt_result result) {
   gt_scatter *s = &copy->scatter;
   gt_end_with_error(&s->ending, result, result == GT_RESULT_TAPE_ENDED, result == GT_RESULT_INTERNAL ? -EINVAL : 0);
   s->failed = true;
-}
-
-static void switch_member(gt_copy *copy, uint32_t tag) {
-  gt_scatter *s = &copy->scatter;
-  s->digest.aside = tag == GT_TAG_ASIDE;
-  if (s->digest.aside || tag == s->digest.tag) return;
-  if (s->digest.tag) {
-    gt_event event = {.type = GT_EV_DIGEST, .stream_offset = copy->options.stream_offset + s->position};
-    gt_digest_close(&s->digest, &event);
-    gt_events_post(&copy->events, &event);
-  }
-  gt_digest_open(&s->digest, tag);
-}
-
-/* Do gather's marks say where members start? While nobody has given a tag yet, an untagged segment on both sides
- * ends a member that was resumed, but only once its bytes are here: the tags may still come, on either side. */
-static bool marks_count(gt_copy *copy, bool bytes) {
-  uint8_t side = atomic_load_explicit(&copy->program.tag_side, memory_order_relaxed);
-  return side == GT_SIDE_GATHER || (side == GT_SIDE_NONE && bytes);
-}
-
-/* Members that start at the position. Returns where the next one does, UINT64_MAX: not known yet. */
-static uint64_t next_member(gt_copy *copy, bool bytes) {
-  const gt_mark *mark;
-  while ((mark = gt_marks_peek(&copy->tags, 0)) && mark->position <= copy->scatter.position) {
-    if (marks_count(copy, bytes))
-      switch_member(copy, mark->value);
-    else if (!bytes)
-      return UINT64_MAX;
-    gt_marks_drop(&copy->tags);
-    if (atomic_load(&copy->tags_wanted) && atomic_exchange(&copy->tags_wanted, false))
-      gt_park_signal(&copy->gather.park);
-  }
-  return mark ? mark->position : UINT64_MAX;
-}
-
-void gt_scatter_digest(gt_copy *copy, uint64_t bytes) {
-  gt_scatter *s = &copy->scatter;
-  uint64_t end = s->position + bytes;
-  if (!bytes) next_member(copy, false);
-  /* Members that start right at the end are left for the next call: at a block's edge the open member is the one
-   * that the last byte before it belongs to. */
-  while (s->position < end) {
-    uint64_t member = next_member(copy, true), until = member < end ? member : end;
-    gt_digest_update(&s->digest, gt_ring_at(&copy->ring, s->position), until - s->position);
-    s->position = until;
-  }
-}
-
-void gt_scatter_open(gt_copy *copy, const gt_seg *seg) {
-  gt_scatter *s = &copy->scatter;
-  s->seg_open = true;
-  s->seg_left = seg->bytes;
-  if (atomic_load_explicit(&copy->program.tag_side, memory_order_relaxed) == GT_SIDE_SCATTER)
-    switch_member(copy, seg->tag);
 }
 
 void gt_scatter_drop(gt_copy *copy) {
@@ -125,73 +68,6 @@ static enum gt_step take_in_memory(gt_copy *copy, const gt_seg *seg, uint64_t th
   }
   gt_scatter_drop(copy);
   return GT_GO;
-}
-
-static bool flush_disk(gt_copy *copy, uint8_t lu) {
-  gt_scatter *s = &copy->scatter;
-  gt_cmd *cmd = gt_lane_single(&s->lane, lu, GT_ROLE_DISK_WRITE, copy->options.command_timeout_ms);
-  /* SBC-3 5.28, the whole medium, IMMED 0. A disk without the command has no cache to lose. */
-  cmd->io.cdb[0] = GT_SYNCHRONIZE_CACHE_16;
-  cmd->io.cdb_len = 16;
-  gt_verdict verdict = gt_lane_run(cmd);
-  if (verdict == GT_UNSUPPORTED) {
-    cmd = gt_lane_single(&s->lane, lu, GT_ROLE_DISK_WRITE, copy->options.command_timeout_ms);
-    cmd->io.cdb[0] = GT_SYNCHRONIZE_CACHE_10;
-    cmd->io.cdb_len = 10;
-    verdict = gt_lane_run(cmd);
-  }
-  if (verdict == GT_FINE || verdict == GT_UNSUPPORTED) return true;
-  gt_scatter_fail(copy, cmd);
-  return false;
-}
-
-bool gt_scatter_flush(gt_copy *copy, uint8_t lu) {
-  gt_scatter *s = &copy->scatter;
-  if (!s->dirty[lu]) return true;
-  s->dirty[lu] = false;
-  if (copy->lus[lu].type != 1) return flush_disk(copy, lu);
-  gt_verdict verdict = gt_tape_filemarks(&s->lane, lu, 0);
-  if (verdict != GT_FINE && verdict != GT_EARLY_WARNING) {
-    gt_scatter_fail(copy, &s->lane.single);
-    return false;
-  }
-  return gt_scatter_position_agrees(copy, lu);
-}
-
-bool gt_scatter_checkpoint(gt_copy *copy, bool last) {
-  gt_scatter *s = &copy->scatter;
-  for (unsigned lu = 0; lu < copy->options.lu_count; lu++) {
-    if (!gt_scatter_flush(copy, (uint8_t)lu)) return false;
-  }
-  if (!gt_crcs_tell(&s->crcs, &copy->events)) gt_scatter_no_memory(copy);
-  if (s->failed) return false;
-  if (!s->taping) {
-    s->written = s->position;
-    gt_digest_save(&s->digest, &s->written_digest);
-  }
-  gt_event event = {.type = GT_EV_CHECKPOINT, .digest = s->written_digest, .object = s->object, .count = last};
-  event.stream_offset = copy->options.stream_offset + s->written;
-  event.cookie = event.stream_offset;
-  uint64_t start;
-  if (!s->taping && gt_trail_find(&copy->trail, s->written, &event.object, &start))
-    event.cookie = copy->options.stream_offset + start;
-  s->checkpoint = event;
-  s->checkpoint_position = s->written;
-  s->checkpoint_ns = gt_clock_ns();
-  gt_events_post(&copy->events, &event);
-  return true;
-}
-
-static uint64_t progress(const gt_scatter *s) { return s->taping ? s->written : s->position; }
-
-static bool checkpoint_due(gt_copy *copy, uint64_t *until) {
-  const gt_scatter *s = &copy->scatter;
-  uint64_t since = progress(s) - s->checkpoint_position;
-  if (!since) return false;
-  if (copy->options.checkpoint_bytes && since >= copy->options.checkpoint_bytes) return true;
-  if (!copy->options.checkpoint_ms) return false;
-  *until = s->checkpoint_ns + copy->options.checkpoint_ms * 1000000ull;
-  return gt_clock_ns() >= *until;
 }
 
 /* FILEMARK, FLUSH, LOCATE, SPACE: everything before them has ended. */
@@ -258,7 +134,7 @@ static enum gt_step run_out(gt_copy *copy, bool gather_ended, uint64_t *need) {
     return GT_GO;
   }
   if (s->lane.in_use || !gather_ended) return GT_WAIT_COMMAND;
-  if (!copy->options.keep_member) switch_member(copy, 0);
+  if (!copy->options.keep_member) gt_scatter_switch(copy, 0);
   return GT_END;
 }
 
@@ -266,7 +142,7 @@ static enum gt_step step(gt_copy *copy, uint64_t *need, uint64_t *until) {
   gt_scatter *s = &copy->scatter;
   bool finished = atomic_load(&copy->finished), gather_ended = atomic_load(&copy->gather_state) == GT_ENDED;
   if (atomic_load(&copy->paused)) return GT_WAIT_TIME;
-  if (checkpoint_due(copy, until)) {
+  if (gt_scatter_checkpoint_due(copy, until)) {
     if (s->lane.in_use) return GT_WAIT_COMMAND;
     gt_scatter_checkpoint(copy, false);
     return GT_GO;

@@ -7,6 +7,8 @@
 /* Takes `bytes` that are there into the digests and moves the position past them; with 0 only closes members
  * that end here. */
 void gt_scatter_digest(gt_copy *copy, uint64_t bytes);
+/* The member that is open ends, the one with this tag (0: none) begins; nothing where it is the same. */
+void gt_scatter_switch(gt_copy *copy, uint32_t tag);
 /* The first segment begins, is through. */
 void gt_scatter_open(gt_copy *copy, const gt_seg *seg);
 void gt_scatter_drop(gt_copy *copy);
@@ -15,6 +17,8 @@ void gt_scatter_consumed(gt_copy *copy);
 void gt_scatter_no_memory(gt_copy *copy);
 /* Nothing may be outstanding. Makes everything so far durable and says so; false: that failed. */
 bool gt_scatter_checkpoint(gt_copy *copy, bool last);
+/* By bytes or by time; else *until is when to look again. */
+bool gt_scatter_checkpoint_due(gt_copy *copy, uint64_t *until);
 bool gt_scatter_flush(gt_copy *copy, uint8_t lu);
 /* The drive says where it is, and that is where we think it is. */
 bool gt_scatter_position_agrees(gt_copy *copy, uint8_t lu);
