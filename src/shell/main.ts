@@ -1,5 +1,6 @@
 #!/usr/bin/env node
-// gantry: asks the daemon on this machine, over its local socket. One verb a call; --json for scripts.
+// gantry: asks the daemon on this machine, over its local socket. One verb a call; --json for scripts. Exit codes:
+// 0 done, 1 refused, 2 wrong use, 3 the daemon cannot be asked.
 import { createConnection } from "node:net";
 import { Command } from "commander";
 import { messageOf } from "../sys/errors.js";
@@ -12,11 +13,16 @@ interface Options {
   readonly json?: boolean;
 }
 
+const EXIT_REFUSED = 1;
+const EXIT_USE = 2;
+const EXIT_AWAY = 3;
+
 const program = new Command("gantry")
   .description("Shows and steers the gantryd of this machine, over its local socket.")
   .version(VERSION)
   .option("--socket <path>", "the daemon's socket", process.env.GANTRY_SOCKET ?? "/var/lib/gantry/gantry.sock")
-  .option("--json", "print JSON instead of text");
+  .option("--json", "print JSON instead of text")
+  .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : EXIT_USE));
 
 const show = program.command("show").description("look, change nothing");
 show
@@ -62,18 +68,24 @@ await program.parseAsync();
 
 async function ask(verb: string, ...args: string[]): Promise<void> {
   const { socket, json } = program.opts<Options>();
+  const fail = (exitCode: number, code: string, message: string): void => {
+    if (json === true) console.log(JSON.stringify({ error: { code, message } }));
+    else console.error(`gantry: ${message} (${code})`);
+    process.exitCode = exitCode;
+  };
+  let answer: ShellAnswer;
   try {
-    const answer = await request(socket, verb, args);
-    if (!answer.ok) {
-      console.error(json === true ? JSON.stringify(answer) : `gantry: ${answer.error.message} (${answer.error.code})`);
-      process.exitCode = 1;
-    } else console.log(json === true ? JSON.stringify(answer.result ?? null) : render(verb, answer.result));
+    answer = await request(socket, verb, args);
   } catch (error) {
-    console.error(
-      `gantry: the daemon cannot be asked over ${socket}: ${messageOf(error)}. Is gantryd running? Another socket: --socket.`,
+    fail(
+      EXIT_AWAY,
+      "SHELL_SOCKET",
+      `The daemon cannot be asked over ${socket}: ${messageOf(error)}. Is gantryd running? Another socket: --socket.`,
     );
-    process.exitCode = 2;
+    return;
   }
+  if (!answer.ok) fail(EXIT_REFUSED, answer.error.code, answer.error.message);
+  else console.log(json === true ? JSON.stringify(answer.result ?? null) : render(verb, answer.result));
 }
 
 function request(path: string, verb: string, args: readonly string[]): Promise<ShellAnswer> {

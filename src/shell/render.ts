@@ -41,24 +41,29 @@ export function table(rows: readonly Row[]): string {
   return [line(columns), ...cells.map(line)].join("\n");
 }
 
-function facts(row: Row, indent = ""): string {
+/** "name  value" for each; things within things are indented below their name. */
+export function facts(row: Row, indent = ""): string {
   const width = Math.max(...Object.keys(row).map((name) => name.length));
   return Object.entries(row)
     .map(([name, inner]) => {
-      if (Array.isArray(inner) && inner.length > 0 && typeof inner[0] === "object") {
-        return `${indent}${name}:\n${inner.map((item) => facts(item as Row, `${indent}  `)).join("\n")}`;
+      if (Array.isArray(inner) && inner.length > 0 && typeof inner[0] === "object")
+        return `${indent}${name}:\n${indented(table(inner as Row[]), `${indent}  `)}`;
+      if (typeof inner === "object" && inner !== null && !Array.isArray(inner)) {
+        const below = Object.keys(inner).length === 0 ? `${indent}  none` : facts(inner as Row, `${indent}  `);
+        return `${indent}${name}:\n${below}`;
       }
-      if (typeof inner === "object" && inner !== null && !Array.isArray(inner))
-        return `${indent}${name}:\n${facts(inner as Row, `${indent}  `)}`;
-      return `${indent}${name.padEnd(width)}  ${value(name, inner)}`;
+      return `${indent}${name.padEnd(width)}  ${value(name, inner)}`.trimEnd();
     })
     .join("\n");
 }
 
+const indented = (text: string, indent: string): string => text.replace(/^/gm, indent);
+
 /** Times are shown as times, byte counts with their unit. */
 function value(name: string, inner: unknown): string {
   if (inner === undefined || inner === null) return "";
-  if (Array.isArray(inner)) return inner.join(",");
+  if (Array.isArray(inner)) return inner.length === 0 ? "none" : inner.join(",");
+  if (name === "bytesPerS") return `${byteSize(Number(inner))}/s`;
   if (/^(bytes|.*Bytes$|bytes(Done|Total))/.test(name) && /^\d+$/.test(String(inner))) return byteSize(Number(inner));
   if (/(submitted|started|ended|expires|notBefore)Ms$/.test(name)) return new Date(Number(inner)).toISOString();
   return String(inner);

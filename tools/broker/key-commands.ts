@@ -12,6 +12,7 @@ import {
   type Right,
   selectorText,
 } from "../../src/admit/key.js";
+import { render } from "../../src/shell/render.js";
 import { GantryError } from "../../src/sys/errors.js";
 import { fromHex, toHex } from "../../src/wire/hex.js";
 import { duration, homeOf, print, withBridge } from "./common.js";
@@ -145,16 +146,7 @@ async function revoke(
 
 async function list(bridge: string, command: Command): Promise<void> {
   const { keys } = await withBridge(command, bridge, (session) => session.client.send("key.list", {}));
-  print(command, keys, () =>
-    keys.length === 0
-      ? "none"
-      : keys
-          .map(
-            (key) =>
-              `${key.keyId}  ${key.holder}  ${key.devices}  ${key.rights}  until ${new Date(Number(key.expiresMs)).toISOString()}`,
-          )
-          .join("\n"),
-  );
+  print(command, keys, () => render("show keys", keys));
 }
 
 function describe(key: Key): string {

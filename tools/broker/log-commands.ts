@@ -4,6 +4,7 @@ import type { Command } from "commander";
 import { BridgeClient } from "../../src/control/client.js";
 import { readServerOptions } from "../../src/control/server-options.js";
 import type { JobReport } from "../../src/job.js";
+import { facts } from "../../src/shell/render.js";
 import { globals, homeOf, print, withBridge } from "./common.js";
 import { JOB_LOG } from "./session.js";
 
@@ -25,20 +26,20 @@ export function addLogCommands(program: Command): void {
     .requiredOption("--bridge <id>", "bridge to ask")
     .action(async ({ bridge }: { bridge: string }, command: Command) => {
       const status = await withBridge(command, bridge, (session) => session.client.send("status.get", {}));
-      print(command, status, () =>
-        Object.entries(status)
-          .map(
-            ([name, value]) =>
-              `${name}: ${typeof value === "object" ? JSON.stringify(value, (_k, v: unknown) => (typeof v === "bigint" ? v.toString() : v)) : value}`,
-          )
-          .join("\n"),
-      );
+      print(command, status, () => facts(inOrder(status)));
     });
   program
     .command("serve")
     .description("stay connected and keep the reports and events of bridges in the log, until stopped")
     .requiredOption("--bridge <ids...>", "bridges to listen to")
     .action((options: { bridge: string[] }, command: Command) => serve(options.bridge, command));
+}
+
+/** As the bridge's own shell shows it; a map in CBOR has no order that means anything. */
+function inOrder(status: Record<string, unknown>): Record<string, unknown> {
+  const known = ["bridge", "version", "bootId", "host", "node", "startedMs", "uptimeS", "mqtt", "clock", "keys"];
+  const order = [...known, "devices", "jobs", "lists"].filter((name) => name in status);
+  return Object.fromEntries([...new Set([...order, ...Object.keys(status)])].map((name) => [name, status[name]]));
 }
 
 /** The newest entry of each job; a job that never reported is incomplete. */

@@ -9,6 +9,8 @@ import { addJobCommands } from "./job-commands.js";
 import { addKeyCommands } from "./key-commands.js";
 import { addLogCommands } from "./log-commands.js";
 
+const EXIT_USE = 2;
+
 const program = new Command("gantry-broker")
   .description("Reference connection broker: keys, block lists, jobs and their reports, over MQTT.")
   .version(VERSION)
@@ -22,7 +24,9 @@ const program = new Command("gantry-broker")
   .option("--username <name>", "MQTT user name")
   .option("--password-file <file>", "file whose first line is the MQTT password")
   .option("--wait <seconds>", "how long to wait for the bridge to be online", Number, 30)
-  .option("--json", "print JSON instead of text");
+  .option("--json", "print JSON instead of text")
+  // Before the commands are added: they inherit it.
+  .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : EXIT_USE));
 
 addKeyCommands(program);
 addJobCommands(program);

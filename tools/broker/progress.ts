@@ -17,7 +17,7 @@ export class JobBar {
   /** A chunk of the block list has arrived. */
   chunk(of: number): void {
     this.#sent++;
-    if (this.#sent === of) this.note(`block list delivered, ${of} chunks`);
+    if (this.#sent === of) this.note(`block list delivered, ${of} ${of === 1 ? "chunk" : "chunks"}`);
   }
 
   update(progress: JobProgress): void {
