@@ -22,12 +22,17 @@ export interface Watcher {
 
 type Submit = CommandToSend<"job.submit">;
 
+interface PromiseParts {
+  resolve(report: JobReport): void;
+  reject(error: unknown): void;
+}
+
 export class BridgeSession {
   readonly #client: BridgeClient;
   readonly #home: BrokerHome;
   readonly #bridgeId: string;
   readonly #watchers = new Map<string, Watcher>();
-  readonly #waiting = new Map<string, (report: JobReport) => void>();
+  readonly #waiting = new Map<string, PromiseParts>();
 
   constructor(home: BrokerHome, bridgeId: string, server: ServerOptions) {
     this.#home = home;
@@ -36,7 +41,12 @@ export class BridgeSession {
       bridgeId,
       server,
       onProgress: (progress) => this.#watchers.get(progress.jobId)?.onProgress?.(progress),
-      onReport: (report) => this.#waiting.get(report.jobId)?.(report),
+      onReport: (report) => this.#waiting.get(report.jobId)?.resolve(report),
+      // Nobody could wait for what cannot be read.
+      onProblem: (error, topic) => {
+        const jobId = /\/job\/([^/]+)\/report$/.exec(topic)?.[1] ?? "";
+        this.#waiting.get(jobId)?.reject(error);
+      },
       onBridge: ({ online }) => {
         for (const watcher of this.#watchers.values()) watcher.onBridge?.(online);
       },
@@ -75,7 +85,9 @@ export class BridgeSession {
    */
   async run(spec: Submit, watcher: Watcher = {}): Promise<JobReport> {
     this.#watchers.set(spec.jobId, watcher);
-    const reported = new Promise<JobReport>((resolve) => this.#waiting.set(spec.jobId, resolve));
+    const reported = new Promise<JobReport>((resolve, reject) => this.#waiting.set(spec.jobId, { resolve, reject }));
+    // A report that cannot be read may come before anybody waits for it.
+    reported.catch(() => {});
     try {
       this.#home.append(JOB_LOG, {
         atMs: Date.now(),
@@ -121,6 +133,6 @@ export class BridgeSession {
   /** A job that had ended before: its retained report may have come before anybody waited for it. */
   async #fetchReport(jobId: string): Promise<void> {
     const { report } = await this.#client.send("job.get", { jobId });
-    if (report !== undefined) this.#waiting.get(jobId)?.(report);
+    if (report !== undefined) this.#waiting.get(jobId)?.resolve(report);
   }
 }
