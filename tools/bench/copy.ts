@@ -1,0 +1,170 @@
+// The suite "copy": the engine against dd, cp and memcpy in memory, against itself for scattered lists, against
+// qemu-img over iSCSI, and with a paced tape.
+import { createHash, randomBytes } from "node:crypto";
+import { createReadStream, existsSync, rmSync } from "node:fs";
+import { open } from "node:fs/promises";
+import { join } from "node:path";
+import { copyIscsi } from "./copy-iscsi.js";
+import type { EngineJob, EngineRun } from "./engine-child.js";
+import type { BenchOptions } from "./main.js";
+import { type Row, row } from "./row.js";
+import { type Cost, runEngine, runPeer } from "./run.js";
+
+const MIB = 1024 * 1024;
+const PACE = 400e6;
+const KIB = 1024;
+
+export async function measureCopy(options: BenchOptions): Promise<readonly Row[]> {
+  const source = join(options.folder, "source.img");
+  await fill(source, options.mib);
+  const rows = [
+    ...(await plainCopies(options, source)),
+    ...(await scattered(options, source)),
+    await paced(options, source),
+  ];
+  rmSync(source);
+  return [...rows, ...(await copyIscsi(options))];
+}
+
+/** Bytes that no two blocks share. */
+export async function fill(path: string, mib: number): Promise<void> {
+  const file = await open(path, "wx");
+  try {
+    for (let index = 0; index < mib; index++) await file.write(randomBytes(MIB));
+  } finally {
+    await file.close();
+  }
+}
+
+async function plainCopies({ folder, mib, runs, say }: BenchOptions, source: string): Promise<Row[]> {
+  const bytes = mib * MIB;
+  const [disk, tape, by] = [join(folder, "to.img"), join(folder, "to.tap"), join(folder, "by.img")];
+  const toDisk: EngineRun[] = [];
+  const toTape: EngineRun[] = [];
+  const dd: Cost[] = [];
+  const cp: Cost[] = [];
+  const memcpy: number[] = [];
+  const digest = await digestOf(source);
+  for (let index = 0; index < runs; index++) {
+    say(`copy: run ${index + 1} of ${runs}`);
+    // Each one writes to a file that is not there, so that each pays for its pages.
+    toDisk.push(await runEngine({ from: { disk: source }, to: { disk }, bytes }));
+    if (index === 0 && (await digestOf(disk)) !== digest) throw new Error("the engine's copy differs from its source");
+    rmSync(disk);
+    dd.push(await runPeer("dd", [`if=${source}`, `of=${by}`, "bs=1M", "status=none"]));
+    rmSync(by);
+    toTape.push(await runEngine({ from: { disk: source }, to: { tape }, bytes }));
+    dropCartridge(tape);
+    cp.push(await runPeer("cp", ["--reflink=never", source, by]));
+    rmSync(by);
+    memcpy.push(memcpyRate(bytes));
+  }
+  const rate = (costs: readonly { seconds: number }[]): number[] => costs.map(({ seconds }) => mib / KIB / seconds);
+  const cpu = (costs: readonly { cpuSeconds: number }[]): number[] =>
+    costs.map(({ cpuSeconds }) => cpuSeconds / (mib / KIB));
+  const rss = (costs: readonly { rssMib: number }[]): number[] => costs.map(({ rssMib }) => rssMib);
+  const unit = "GiB/s";
+  const rows: Row[] = [];
+  for (const [name, ours] of [
+    ["disk to disk", toDisk],
+    ["disk to tape", toTape],
+  ] as const) {
+    rows.push(
+      row({ name, unit, ours: rate(ours), peer: rate(dd), peerName: "dd bs=1M", target: 1.2 }),
+      row({ name, unit, ours: rate(ours), peer: rate(cp), peerName: "cp" }),
+      row({ name, unit, ours: rate(ours), peer: memcpy, peerName: "memcpy" }),
+      row({
+        name: `${name}, processor`,
+        unit: "s/GiB",
+        ours: cpu(ours),
+        peer: cpu(dd),
+        peerName: "dd bs=1M",
+        target: 1,
+        lowerIsBetter: true,
+      }),
+      row({
+        name: `${name}, memory (Node and a ring mapped twice included)`,
+        unit: "MiB",
+        ours: rss(ours),
+        peer: rss(dd),
+        peerName: "dd bs=1M",
+        lowerIsBetter: true,
+      }),
+    );
+  }
+  return rows;
+}
+
+/** The same bytes, in extents all over the disk, in alternation with one extent. */
+async function scattered({ folder, mib, runs, say }: BenchOptions, source: string): Promise<Row[]> {
+  const tape = join(folder, "scattered.tap");
+  const from = { disk: source };
+  const job: EngineJob = { from, to: { tape }, bytes: mib * MIB };
+  const sizes = [
+    { kib: 4, target: 0.4 },
+    { kib: 64, target: 0.8 },
+    { kib: 1024, target: 0.8 },
+  ];
+  const contiguous: number[] = [];
+  const rates = sizes.map((): number[] => []);
+  for (let index = 0; index < runs; index++) {
+    say(`scattered: run ${index + 1} of ${runs}`);
+    contiguous.push(await once(job, tape));
+    for (const [at, { kib }] of sizes.entries()) rates[at]?.push(await once({ ...job, extentBytes: kib * KIB }, tape));
+  }
+  return sizes.map(({ kib, target }, at) =>
+    row({
+      name: `disk to tape, extents of ${kib} KiB`,
+      unit: "GiB/s",
+      ours: rates[at] ?? [],
+      peer: contiguous,
+      peerName: "one extent",
+      target,
+    }),
+  );
+}
+
+async function once(job: EngineJob, tape: string): Promise<number> {
+  const { seconds } = await runEngine(job);
+  dropCartridge(tape);
+  return job.bytes / MIB / KIB / seconds;
+}
+
+/** A drive that takes 400 MB/s from a source that can give far more must never have to wait. */
+async function paced({ folder, mib, runs, say }: BenchOptions, source: string): Promise<Row> {
+  const tape = join(folder, "paced.tap");
+  const waits: number[] = [];
+  for (let index = 0; index < runs; index++) {
+    say(`paced tape: run ${index + 1} of ${runs}`);
+    const run = await runEngine({ from: { disk: source }, to: { tape, bytesPerS: PACE }, bytes: mib * MIB });
+    waits.push(run.tapeWaits);
+    dropCartridge(tape);
+  }
+  return row({
+    name: "times that a tape of 400 MB/s waited",
+    unit: "",
+    ours: waits,
+    peerName: "never",
+    target: 0,
+    lowerIsBetter: true,
+  });
+}
+
+function dropCartridge(path: string): void {
+  for (const each of [path, `${path}.idx`]) if (existsSync(each)) rmSync(each);
+}
+
+/** GiB/s of copying memory to memory, both of them touched before, by one thread. */
+function memcpyRate(bytes: number): number {
+  const from = Buffer.alloc(bytes, 1);
+  const to = Buffer.alloc(bytes, 2);
+  const start = process.hrtime.bigint();
+  from.copy(to);
+  return bytes / MIB / KIB / (Number(process.hrtime.bigint() - start) / 1e9);
+}
+
+async function digestOf(path: string): Promise<string> {
+  const hash = createHash("sha256");
+  for await (const chunk of createReadStream(path, { highWaterMark: MIB })) hash.update(chunk as Buffer);
+  return hash.digest("hex");
+}

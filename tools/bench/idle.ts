@@ -1,0 +1,156 @@
+// The suite "idle": what the daemon costs while it does nothing and while it copies, beside a bare Node; how long it
+// takes to start; and how large its run-time dependencies are.
+import { spawn } from "node:child_process";
+import { randomUUID } from "node:crypto";
+import { existsSync, lstatSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { packageRoot } from "../../src/native/addon.js";
+import { BenchBridge, DISK_BLOCK_BYTES } from "./bridge.js";
+import { fill } from "./copy.js";
+import { makeList } from "./lists.js";
+import type { BenchOptions } from "./main.js";
+import { type Row, row } from "./row.js";
+import { memoryBesideArena } from "./run.js";
+
+const MIB = 1024 * 1024;
+const SETTLE_MS = 2000;
+const LOOK_MS = 20;
+const EXTENT_BLOCKS = 16;
+const LARGEST = 8;
+const TARGET_START_MS = 150;
+const TARGET_IDLE_MIB = 30;
+const TARGET_COPYING_MIB = 48;
+
+export async function measureIdle(options: BenchOptions): Promise<readonly Row[]> {
+  const { folder, mib, runs, say } = options;
+  const disk = join(folder, "disk.img");
+  await fill(disk, mib);
+  const bareMib: number[] = [];
+  const bareMs: number[] = [];
+  const readyMs: number[] = [];
+  const idleMib: number[] = [];
+  const copyingMib: number[] = [];
+  for (let index = 0; index < runs; index++) {
+    say(`idle: run ${index + 1} of ${runs}`);
+    bareMs.push(await bareStart());
+    bareMib.push(await bareMemory());
+    const own = join(folder, `bridge-${index}`);
+    const run = await daemon(own, disk, mib);
+    readyMs.push(run.readyMs);
+    idleMib.push(run.idleMib);
+    copyingMib.push(run.copyingMib);
+    rmSync(own, { recursive: true, force: true });
+  }
+  const above = (ours: readonly number[], floor: readonly number[]): number[] =>
+    ours.map((value, index) => value - (floor[index] ?? 0));
+  const common = { lowerIsBetter: true, peerName: "above the bare node before it" } as const;
+  const memory = { unit: "MiB", lowerIsBetter: true } as const;
+  return [
+    row({ ...common, name: "start to ready, more", unit: "ms", ours: above(readyMs, bareMs), target: TARGET_START_MS }),
+    row({
+      name: "start to ready",
+      unit: "ms",
+      ours: readyMs,
+      peer: bareMs,
+      peerName: "node -e 0",
+      lowerIsBetter: true,
+    }),
+    row({ ...common, name: "idle, more", unit: "MiB", ours: above(idleMib, bareMib), target: TARGET_IDLE_MIB }),
+    row({ ...memory, name: "idle, without the arena", ours: idleMib, peer: bareMib, peerName: "bare node" }),
+    row({
+      ...common,
+      name: "copying, more",
+      unit: "MiB",
+      ours: above(copyingMib, bareMib),
+      target: TARGET_COPYING_MIB,
+    }),
+    row({ ...memory, name: "copying, without the arena", ours: copyingMib, peer: bareMib, peerName: "bare node" }),
+    ...dependencies(),
+  ];
+}
+
+async function bareStart(): Promise<number> {
+  const start = performance.now();
+  const child = spawn(process.execPath, ["-e", "0"], { stdio: "ignore" });
+  await new Promise((resolve) => child.once("exit", resolve));
+  return performance.now() - start;
+}
+
+async function bareMemory(): Promise<number> {
+  const child = spawn(process.execPath, ["-e", "setInterval(() => {}, 1e6)"], { stdio: "ignore" });
+  await sleep(SETTLE_MS);
+  const mib = memoryBesideArena(child.pid ?? 0);
+  child.kill("SIGKILL");
+  return mib;
+}
+
+async function daemon(
+  folder: string,
+  disk: string,
+  mib: number,
+): Promise<{ readyMs: number; idleMib: number; copyingMib: number }> {
+  const bridge = await BenchBridge.make(folder);
+  let look: NodeJS.Timeout | undefined;
+  try {
+    const readyMs = await bridge.start(disk);
+    await bridge.online();
+    await sleep(SETTLE_MS);
+    const idleMib = memoryBesideArena(bridge.pid);
+    const jobId = randomUUID();
+    const key = await bridge.key(jobId);
+    const extents = (mib * MIB) / DISK_BLOCK_BYTES / (2 * EXTENT_BLOCKS);
+    const { header, chunks } = makeList("list", extents, EXTENT_BLOCKS);
+    let copyingMib = 0;
+    look = setInterval(() => {
+      copyingMib = Math.max(copyingMib, memoryBesideArena(bridge.pid));
+    }, LOOK_MS);
+    await bridge.session.client.sendList(header, "disk0", chunks);
+    const report = await bridge.session.run({
+      jobId,
+      type: "backup",
+      keys: [key],
+      disk: { device: "disk0" },
+      tape: { device: "tape0", cartridges: ["BENCH1"] },
+      listId: header.listId,
+      volume: header.volume,
+    });
+    if (report.state !== "succeeded") throw new Error(`the job ended as ${report.state}: ${report.failure?.message}`);
+    return { readyMs, idleMib, copyingMib };
+  } finally {
+    clearInterval(look);
+    await bridge.close();
+  }
+}
+
+/** Every package that a production install brings, largest first. */
+function dependencies(): Row[] {
+  const root = packageRoot();
+  const { packages } = JSON.parse(readFileSync(join(root, "package-lock.json"), "utf8")) as {
+    packages: Readonly<Record<string, { readonly dev?: boolean; readonly devOptional?: boolean }>>;
+  };
+  const sizes = Object.entries(packages)
+    // What is there for another system only, or only for development, is not.
+    .filter(([path, { dev, devOptional }]) => path !== "" && dev !== true && devOptional !== true)
+    .filter(([path]) => existsSync(join(root, path)))
+    .map(([path]) => ({ name: path.slice("node_modules/".length), mib: sizeOf(join(root, path)) / MIB }))
+    .sort((a, b) => b.mib - a.mib);
+  const size = (name: string, mib: number): Row =>
+    row({ name, unit: "MiB", ours: [mib], peerName: "none", lowerIsBetter: true });
+  const total = sizes.reduce((sum, { mib }) => sum + mib, 0);
+  return [
+    size(`run-time dependencies, ${sizes.length} packages`, total),
+    ...sizes.slice(0, LARGEST).map(({ name, mib }) => size(`  ${name}`, mib)),
+  ];
+}
+
+/** Bytes of a package's own files; packages inside of it are counted by themselves. */
+function sizeOf(folder: string): number {
+  let bytes = 0;
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) bytes += entry.name === "node_modules" ? 0 : sizeOf(path);
+    else bytes += lstatSync(path).size;
+  }
+  return bytes;
+}
