@@ -1,6 +1,6 @@
 // What the tests of the daemon's life share: gantryd as a process whose configuration, environment and output are the
 // test's own.
-import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -15,14 +15,18 @@ export interface Ran {
   readonly stderr: string;
 }
 
-/** Runs a program of ours to its end. */
-export function runProgram(file: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): Ran {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [file, ...args], {
-    encoding: "utf8",
+/** Runs a program of ours to its end. The event loop goes on: other programs' output must not dam up meanwhile. */
+export async function runProgram(file: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Ran> {
+  const child = spawn(process.execPath, [file, ...args], {
+    stdio: ["ignore", "pipe", "pipe"],
     env: { ...process.env, NO_COLOR: "1", ...env },
     timeout: 60_000,
   });
-  return { code: status, stdout, stderr };
+  let [stdout, stderr] = ["", ""];
+  child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
+  child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
+  const [code] = (await once(child, "close")) as [number | null];
+  return { code, stdout, stderr };
 }
 
 export interface Teardown {

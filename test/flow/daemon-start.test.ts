@@ -16,7 +16,7 @@ test("a configuration with errors: exit code 78, and a sentence with file, line 
     ["--config", file],
     ["--check", "--config", file],
   ]) {
-    const { code, stdout, stderr } = runProgram(GANTRYD, args);
+    const { code, stdout, stderr } = await runProgram(GANTRYD, args);
     t.is(code, 78);
     t.is(stdout, "");
     t.deepEqual(
@@ -33,8 +33,8 @@ test("a configuration with errors: exit code 78, and a sentence with file, line 
     );
   }
   writeFileSync(file, "[bridge\n");
-  t.regex(runProgram(GANTRYD, ["--config", file]).stderr, /gantry\.toml:2: /);
-  const missing = runProgram(GANTRYD, ["--config", `${file}.not`]);
+  t.regex((await runProgram(GANTRYD, ["--config", file])).stderr, /gantry\.toml:2: /);
+  const missing = await runProgram(GANTRYD, ["--config", `${file}.not`]);
   t.is(missing.code, 78);
   t.regex(missing.stderr, /cannot be read/);
 });
@@ -43,7 +43,7 @@ test("--check: a configuration in order is said to be, and nothing is started or
   const directory = await tmpDir(t, "daemon");
   const file = join(directory, "gantry.toml");
   writeFileSync(file, smallConfig(directory));
-  const { code, stdout } = runProgram(GANTRYD, ["--check", "--config", file]);
+  const { code, stdout } = await runProgram(GANTRYD, ["--check", "--config", file]);
   t.is(code, 0);
   t.is(stdout, `${file} is in order: bridge daemon-test, 0 devices.\n`);
   t.throws(() => readFileSync(join(directory, "state", "gantry.mdb")), { code: "ENOENT" });
