@@ -2,19 +2,16 @@
 // the filemark that ends the archive, and says where the manifest begins. The manifest may have been cut by the end
 // of a cartridge; then the search goes back over the cartridges.
 import type { TapeDrive } from "../device/tape-drive.js";
-import { ProgramBuilder } from "../native/program.js";
 import { GantryError } from "../sys/errors.js";
 import { END_BYTES, type ManifestTrailer, TRAILER_BYTES } from "./archive/manifest-format.js";
 import { findTrailer } from "./archive/manifest-read.js";
 import { leadBytes } from "./archive/volumes.js";
-import { type DoneEvent, type ProgramPiece, runCopy } from "./copy-run.js";
-import { copyTuning, ringBytesOf } from "./engine-options.js";
 import type { JobContext } from "./job-context.js";
 import { engineFailure } from "./results.js";
+import { hold } from "./tape-hold.js";
 
 /** Bytes of the manifest in one HOLD segment, and so in one page of the journal. */
 const HOLD_BYTES = 1n << 20n;
-const TAPE = 0;
 /** What of the archive's end is needed to find the trailer in. */
 const TAIL_BYTES = TRAILER_BYTES + END_BYTES;
 /** Blocks that a drive may stand off after spacing backward. */
@@ -183,56 +180,4 @@ async function readRange(
   const take = (page: Uint8Array): Promise<void> => context.journal.addPage(context.record.spec.jobId, page);
   const { done } = await hold(context, drive, lengths, { skip, take });
   if (done.result !== "ok") throw engineFailure(done, [drive.unit.name]);
-}
-
-interface HoldOptions {
-  /** Bytes that are passed over first. */
-  readonly skip?: bigint;
-  /** Gets the pieces instead of the caller. */
-  readonly take?: (piece: Uint8Array) => Promise<void>;
-}
-
-/** Reads tape bytes from where the tape stands and gives them out in pieces of these lengths. Throws JOB_CANCELLED. */
-async function hold(
-  context: JobContext,
-  drive: TapeDrive,
-  lengths: readonly bigint[],
-  { skip = 0n, take }: HoldOptions,
-): Promise<{ done: DoneEvent; held: Uint8Array[] }> {
-  const builder = new ProgramBuilder();
-  const total = lengths.reduce((sum, length) => sum + length, skip);
-  builder.tape("gather", TAPE, total);
-  if (skip > 0n) builder.discard(skip);
-  lengths.forEach((length, index) => {
-    builder.hold(length, BigInt(index));
-  });
-  const held: Uint8Array[] = [];
-  const done = await readTape(context, drive, builder.take(), take ?? (async (piece) => void held.push(piece)));
-  if (done.result === "cancelled") throw new GantryError("JOB_CANCELLED", "The job was cancelled.");
-  return { done, held };
-}
-
-async function readTape(
-  context: JobContext,
-  drive: TapeDrive,
-  program: ProgramPiece,
-  onHeld: (piece: Uint8Array) => Promise<void>,
-): Promise<DoneEvent> {
-  const pieces = [program];
-  const { done } = await runCopy({
-    native: context.native,
-    control: context.control,
-    next: async () => pieces.shift() ?? null,
-    onEvent: async (event) => {
-      if (event.type === "held") await onHeld(event.data);
-    },
-    copy: {
-      ...copyTuning(context.config()),
-      arena: context.arena,
-      ringBytes: ringBytesOf(context.arena, context.config()),
-      lus: [drive.copyLu],
-      tapeBlockBytes: context.record.tapeBlockBytes,
-    },
-  });
-  return done;
 }

@@ -5,6 +5,7 @@ import type { CopyLu } from "../native/types.js";
 import { GantryError } from "../sys/errors.js";
 import type { VolumeBatch } from "./archive/tape-reader.js";
 import { type ArchiveVolume, isTapeBlock } from "./archive/volumes.js";
+import { checkCartridge } from "./cartridge-check.js";
 import { type DoneEvent, type MidEvent, runCopy } from "./copy-run.js";
 import { checkRing, copyTuning, ringBytesOf } from "./engine-options.js";
 import type { JobContext } from "./job-context.js";
@@ -23,6 +24,7 @@ const PROBE_BYTES = 512;
 export class TapeSource {
   readonly #context: JobContext;
   readonly #sourceCrcs: boolean;
+  #archiveId = "";
   /** Names of the cartridges in order; one empty name for whatever is in the drive. */
   readonly #cartridges: readonly string[];
 
@@ -46,7 +48,9 @@ export class TapeSource {
   /** Finds out the tape block size where the job does not name one, then reads the manifest. */
   async manifest(): Promise<FoundManifest> {
     await this.#learnBlockSize();
-    return findManifest(this.#context, (index) => this.open(index), this.#cartridges.length);
+    const found = await findManifest(this.#context, (index) => this.open(index), this.#cartridges.length);
+    this.#archiveId = found.trailer.archiveId;
+    return found;
   }
 
   /** The first block tells: asked for less than it has, the drive says how much it has (SSC-4 5.10, ILI). */
@@ -113,6 +117,7 @@ export class TapeSource {
         const place = volumes[volume];
         if (place === undefined)
           throw new GantryError("INTERNAL", `The plan wants cartridge ${volume + 1} of ${volumes.length}.`);
+        await checkCartridge(this.#context, drive, volume, place, this.#archiveId);
         last = await this.#cartridge(drive, next, others, last ?? { streamOffset: start }, (event) =>
           onEvent(event, place),
         );

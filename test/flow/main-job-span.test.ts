@@ -135,7 +135,21 @@ test("an archive over several cartridges: reported, verified, restored by Gantry
     type: "verify",
     tape: { device: "tape0", cartridges: swapped },
   });
-  failedWith(t, wrongOrder, "VERIFY_DIFFERS");
+  failedWith(t, wrongOrder, "ARCHIVE_INVALID");
+  t.regex(wrongOrder.failure?.message ?? "", /is not number 1 of archive/);
+
+  const later = [cartridges[0] ?? "", cartridges[2] ?? "", cartridges[1] ?? "", ...cartridges.slice(3)];
+  const wrongRestore = await bridge.run(
+    {
+      jobId: "restore-order",
+      type: "restore",
+      disk: { device: "target" },
+      tape: { device: "tape0", cartridges: later },
+    },
+    { file: back, device: "target" },
+  );
+  failedWith(t, wrongRestore, "ARCHIVE_INVALID");
+  t.regex(wrongRestore.failure?.message ?? "", /is not number 2 of archive/, "before anything of it is written");
 });
 
 test("a manifest that goes over the end of a cartridge is found, and the archive verified and restored", async (t) => {
