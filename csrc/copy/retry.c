@@ -65,17 +65,22 @@ static gt_verdict judge_sense(gt_role role, const gt_sense *sense) {
   }
 }
 
+/* Done, says the device, but not everything was moved: that is no answer to trust, except where a tape block may be
+ * shorter than asked. */
+static gt_verdict judge_done(gt_role role, int32_t resid) {
+  if (resid == 0) return GT_FINE;
+  if (on_disk(role)) return GT_RETRY_LINK;
+  if (role == GT_ROLE_TAPE_READ) return GT_SHORT;
+  return moves_tape_data(role) ? GT_HARD : GT_FINE;
+}
+
 gt_verdict gt_judge(gt_role role, const gt_io *io, gt_sense *sense) {
   memset(sense, 0, sizeof *sense);
   if (io->outcome == GT_ABORTED) return GT_HARD;
   if (io->outcome != GT_DELIVERED) return repeatable(role) ? GT_RETRY_LINK : GT_HARD;
   switch (io->status) {
   case GT_STATUS_GOOD:
-  case GT_STATUS_CONDITION_MET:
-    /* GOOD for less than was asked is no answer to trust, except where a tape block may be shorter. */
-    if (on_disk(role) && io->resid != 0) return GT_RETRY_LINK;
-    if (role == GT_ROLE_TAPE_READ && io->resid != 0) return GT_SHORT;
-    return moves_tape_data(role) && io->resid != 0 ? GT_HARD : GT_FINE;
+  case GT_STATUS_CONDITION_MET: return judge_done(role, io->resid);
   case GT_STATUS_CHECK_CONDITION: break;
   case GT_STATUS_BUSY:
   case GT_STATUS_TASK_SET_FULL: return GT_RETRY_LATER;
@@ -84,6 +89,5 @@ gt_verdict gt_judge(gt_role role, const gt_io *io, gt_sense *sense) {
   }
   if (!gt_sense_parse(io->sense, io->sense_len, sense)) return repeatable(role) ? GT_RETRY_LINK : GT_HARD;
   gt_verdict verdict = judge_sense(role, sense);
-  if (verdict == GT_FINE && on_disk(role) && io->resid != 0) return GT_RETRY_LINK;
-  return verdict;
+  return verdict == GT_FINE ? judge_done(role, io->resid) : verdict;
 }
