@@ -16,9 +16,12 @@ static bool flush_disk(gt_copy *copy, uint8_t lu) {
     cmd->io.cdb_len = 10;
     verdict = gt_lane_run(cmd);
   }
-  if (verdict == GT_FINE || verdict == GT_UNSUPPORTED) return true;
-  gt_scatter_fail(copy, cmd);
-  return false;
+  if (verdict != GT_FINE && verdict != GT_UNSUPPORTED) {
+    gt_scatter_fail(copy, cmd);
+    return false;
+  }
+  s->cached[lu] = false;
+  return true;
 }
 
 bool gt_scatter_flush(gt_copy *copy, uint8_t lu) {

@@ -101,7 +101,8 @@ static int allocate(gt_copy *copy) {
   gt_scatter *s = &copy->scatter;
   copy->lus = malloc(o->lu_count * sizeof *copy->lus);
   s->dirty = calloc(o->lu_count, sizeof *s->dirty);
-  int result = copy->lus && s->dirty ? 0 : -ENOMEM;
+  s->cached = calloc(o->lu_count, sizeof *s->cached);
+  int result = copy->lus && s->dirty && s->cached ? 0 : -ENOMEM;
   if (copy->lus) memcpy(copy->lus, o->lus, o->lu_count * sizeof *copy->lus);
   int parts[] = {
       gt_program_init(&copy->program, copy->lus, o->lu_count, o->stream_offset),
@@ -127,6 +128,7 @@ static void release(gt_copy *copy) {
   gt_events_free(&copy->events);
   gt_ring_unmap(&copy->ring);
   free(copy->scatter.dirty);
+  free(copy->scatter.cached);
   gt_crcs_free(&copy->scatter.crcs);
   gt_crcs_free(&copy->gather.crcs);
   free(copy->scatter.held);

@@ -103,6 +103,7 @@ typedef struct gt_scatter {
   bool seg_open;
   bool draining; /* gather ended early: what is there is taken, whole or not */
   bool *dirty;   /* by lu: written since its last flush */
+  bool *cached;  /* by lu: a disk has answered writes since its last flush, and may keep them in a volatile cache */
   uint8_t *held; /* HOLD in progress */
   /* Tape: `next` is the block that was filled, `writing` the one that is outstanding. */
   uint64_t block_start;

@@ -7,7 +7,7 @@
 #include "../core/scsi.h"
 #include "internal.h"
 
-enum { FIRST_PAUSE_MS = 10, LONGEST_PAUSE_MS = 1000, LINK_PAUSE_MS = 100, TOLD_EVERY_MS = 1000 };
+enum { FIRST_PAUSE_MS = 10, LONGEST_PAUSE_MS = 1000, LINK_PAUSE_MS = 100, TOLD_EVERY_MS = 1000, PING_MS = 5000 };
 
 static const uint64_t NS_PER_MS = 1000000;
 
@@ -18,7 +18,8 @@ int gt_lane_init(gt_lane *lane, struct gt_copy *copy, gt_park *park, bool gather
   lane->depth = depth;
   lane->abort_grace_ms = GT_ABORT_GRACE_MS;
   lane->cmds = calloc(depth, sizeof *lane->cmds);
-  if (!lane->cmds) return -ENOMEM;
+  lane->used = calloc(copy->options.lu_count, sizeof *lane->used);
+  if (!lane->cmds || !lane->used) return -ENOMEM;
   lane->single.lane = lane;
   for (uint16_t i = 0; i < depth; i++) {
     lane->cmds[i].lane = lane;
@@ -28,7 +29,10 @@ int gt_lane_init(gt_lane *lane, struct gt_copy *copy, gt_park *park, bool gather
   return 0;
 }
 
-void gt_lane_free(gt_lane *lane) { free(lane->cmds); }
+void gt_lane_free(gt_lane *lane) {
+  free(lane->cmds);
+  free(lane->used);
+}
 
 static void clear(gt_cmd *cmd) {
   gt_lane *lane = cmd->lane;
@@ -95,9 +99,18 @@ static uint64_t again_at(gt_cmd *cmd, uint64_t now) {
   return cmd->verdict == GT_RETRY_LINK ? now + back_off_ms(LINK_PAUSE_MS, tries) * NS_PER_MS : now;
 }
 
+/* A destination disk that lost power has lost its volatile write cache, and says no more of it than that it was reset
+ * (SBC-3 4.15; 29h): what it answered since the last flush is to be written again, from the last checkpoint on. */
+static bool lost_its_cache(const gt_cmd *cmd) {
+  const gt_lane *lane = cmd->lane;
+  bool reset = cmd->sense.key == GT_KEY_UNIT_ATTENTION && cmd->sense.asc >> 8 == GT_ASC_POWER_ON_OR_RESET >> 8;
+  return reset && !lane->gather && lane->copy->scatter.cached[cmd->lu];
+}
+
 static void settle(gt_cmd *cmd) {
   gt_lane *lane = cmd->lane;
   cmd->verdict = (uint8_t)gt_judge(cmd->role, &cmd->io, &cmd->sense);
+  if (lost_its_cache(cmd)) cmd->verdict = GT_HARD;
   if (cmd->verdict != GT_RETRY_NOW && cmd->verdict != GT_RETRY_LATER && cmd->verdict != GT_RETRY_LINK) {
     finish(cmd);
     return;
@@ -143,6 +156,7 @@ static void submit(gt_cmd *cmd) {
   }
   cmd->sent = true;
   lane->active = cmd->lu;
+  lane->used[cmd->lu] = true;
   if (lane->outstanding++ == 0) lane->busy_from_ns = gt_clock_ns();
   gt_count(&lane->stats.commands, 1);
 }
@@ -206,9 +220,25 @@ static uint64_t abort_overdue(gt_lane *lane) {
 
 static uint64_t least(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
+/* A target that pings its initiator and hears nothing gives the session up (RFC 7143 11.18), and pings are answered
+ * inside poll: units that are idle while the run is paused or waits for its other side are polled now and then. */
+static void ping_idle(gt_lane *lane) {
+  uint64_t now = gt_clock_ns();
+  if (now < lane->pinged_ns + PING_MS * NS_PER_MS) return;
+  lane->pinged_ns = now;
+  for (unsigned lu = 0; lu < lane->copy->options.lu_count; lu++) {
+    if (lane->used[lu]) gt_lu_poll(lane->copy->lus[lu].lu, 0);
+  }
+}
+
 void gt_lane_wait(gt_lane *lane, uint32_t seen, uint64_t until_ns) {
   uint64_t until = least(until_ns, least(send_due(lane), abort_overdue(lane)));
-  gt_park_sleep(lane->park, seen, lane->outstanding ? lane->copy->lus[lane->active].lu : NULL, until);
+  if (lane->outstanding) {
+    gt_park_sleep(lane->park, seen, lane->copy->lus[lane->active].lu, until);
+    return;
+  }
+  ping_idle(lane);
+  gt_park_sleep(lane->park, seen, NULL, least(until, lane->pinged_ns + PING_MS * NS_PER_MS));
 }
 
 gt_cmd *gt_lane_single(gt_lane *lane, uint8_t lu, gt_role role, uint32_t timeout_ms) {

@@ -50,6 +50,8 @@ struct gt_lane {
   uint16_t in_use;               /* got and not yet put back */
   uint16_t outstanding;          /* at the unit */
   uint8_t active;                /* lu they are at */
+  bool *used;                    /* by lu: the lane is its poller */
+  uint64_t pinged_ns;            /* when units with nothing outstanding were polled last */
   gt_cmd *cmds, *free, *waiting; /* waiting: to be sent again at again_ns */
   gt_cmd single;                 /* for gt_lane_run */
   uint64_t busy_from_ns, retried_ns;
@@ -58,6 +60,7 @@ struct gt_lane {
   gt_lane_stats stats;
 };
 
+/* copy->options.lu_count is set. */
 int gt_lane_init(gt_lane *lane, struct gt_copy *copy, gt_park *park, bool gather, uint16_t depth);
 void gt_lane_free(gt_lane *lane);
 

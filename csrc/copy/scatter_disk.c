@@ -11,6 +11,7 @@ static void end_piece(gt_cmd *cmd) {
   if (cmd->verdict == GT_FINE) {
     gt_count(&s->lane.stats.bytes, cmd->bytes);
     gt_pieces_done(&s->pieces, cmd->piece);
+    if (cmd->role == GT_ROLE_DISK_WRITE) s->cached[cmd->lu] = true;
   } else {
     gt_scatter_fail(copy, cmd);
   }

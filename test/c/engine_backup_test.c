@@ -429,8 +429,7 @@ static void tape_waits(void) {
 /* How many disk commands had ended when the first block went out. */
 static fake *watched_disk;
 static bool first_write(fake *f, gt_io *io) {
-  if (io->cdb[0] == GT_WRITE_6 && !f->counter)
-    f->counter = 1 + __atomic_load_n(&watched_disk->commands, __ATOMIC_RELAXED);
+  if (io->cdb[0] == GT_WRITE_6 && !f->counter) f->counter = 1 + watched_disk->commands;
   return false;
 }
 

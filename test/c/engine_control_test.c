@@ -212,6 +212,28 @@ static void pause_stops(void) {
   flood_close(&f);
 }
 
+static void idle_units(void) {
+  TEST("units that a paused run does not use are polled now and then, so that their transport answers its peer");
+  flood f;
+  flood_open(&f, 9000);
+  f.r.options.bytes_per_s = 1 << 20;
+  CHECK_EQ(rig_start(&f.r), 0);
+  CHECK_EQ(rig_append(&f.r, &f.p), 0);
+  gt_copy_finish(f.r.copy);
+  struct timespec nap = {.tv_nsec = 5000000};
+  do {
+    nanosleep(&nap, NULL);
+    gt_copy_stats_get(f.r.copy, &f.r.stats);
+  } while (!f.r.stats.gather.commands || !f.r.stats.scatter.commands);
+  gt_copy_pause(f.r.copy);
+  for (int naps = 0; naps < 6000 && !(f.disk->idle_polls && f.tape->idle_polls); naps++)
+    nanosleep(&nap, NULL);
+  CHECK(f.disk->idle_polls && f.tape->idle_polls);
+  gt_copy_cancel(f.r.copy);
+  CHECK_EQ(rig_wait(&f.r), GT_RESULT_CANCELLED);
+  flood_close(&f);
+}
+
 static void rate_changes(void) {
   TEST("a rate that would take for ever holds the run back until it is lifted");
   flood f;
@@ -290,6 +312,7 @@ int main(int argc, char **argv) {
   back_pressure();
   full_queue();
   pause_stops();
+  idle_units();
   rate_changes();
   cancel_aborts();
   random_ends(argc > 1 ? strtoull(argv[1], NULL, 0) : 60);

@@ -354,7 +354,12 @@ static bool shaky(fake *f, gt_io *io) {
   if (io->cdb[0] == GT_SYNCHRONIZE_CACHE_16 || f->commands % 7) return false;
   fake_good(io, 0);
   switch (f->counter++ % 7) {
-  case 0: fake_error(io, GT_KEY_UNIT_ATTENTION, GT_ASC_POWER_ON_OR_RESET); break;
+  case 0: {
+    /* A reset loses nothing of a source. */
+    bool read = io->cdb[0] == GT_READ_16;
+    fake_error(io, GT_KEY_UNIT_ATTENTION, read ? GT_ASC_POWER_ON_OR_RESET : GT_ASC_MODE_PARAMETERS_CHANGED);
+    break;
+  }
   case 1: fake_error(io, GT_KEY_ABORTED_COMMAND, 0x4700); break;
   case 2: io->status = GT_STATUS_TASK_SET_FULL; break;
   case 3: io->resid = 512; break;
@@ -386,6 +391,49 @@ static void shaky_disks(void) {
   rig_program_close(&p);
   gt_lu_close(&from->lu);
   gt_lu_close(&to->lu);
+}
+
+/* At the command of that number the disk says that it was reset. */
+static bool was_reset(fake *f, gt_io *io) {
+  if (f->commands != f->counter) return false;
+  fake_error(io, GT_KEY_UNIT_ATTENTION, GT_ASC_POWER_ON_OR_RESET);
+  return true;
+}
+
+static void reset_destination(void) {
+  /* Eight writes, a flush, and so on. */
+  static const struct {
+    const char *name;
+    uint64_t command;
+    gt_result result;
+    uint64_t offset;
+  } rows[] = {{"a destination disk that was reset before its first write is written", 1, GT_RESULT_OK, 32 * 512},
+              {"reset when all that it answered was flushed, too", 10, GT_RESULT_OK, 32 * 512},
+              {"reset with writes in its cache, the run ends at the checkpoint before them", 13, GT_RESULT_DEVICE_ERROR,
+               8 * 512},
+              {"and so it does where the flush is what hears of it", 18, GT_RESULT_DEVICE_ERROR, 8 * 512}};
+  for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    TEST(rows[i].name);
+    fake *from = fake_disk(512, 64, 31), *to = fake_disk(512, 64, 32);
+    rig r;
+    rig_program p;
+    rig_program_open(&p);
+    rig_extent(&p, from, 0, 0, 0, 32 * 512, 0);
+    rig_scatter(&p, (gt_seg){.op = GT_OP_EXTENT, .lu = 1, .addr = 0, .bytes = 32 * 512});
+    to->script = was_reset;
+    to->counter = rows[i].command;
+    to_disk_open(&r, from, to);
+    r.options.io_bytes = 512;
+    r.options.depth = 1;
+    r.options.checkpoint_bytes = 8 * 512;
+    CHECK_EQ(rig_run(&r, &p), rows[i].result);
+    CHECK_EQ(r.done.stream_offset, rows[i].offset);
+    CHECK_EQ(r.done.gather_side, 0);
+    rig_close(&r);
+    rig_program_close(&p);
+    gt_lu_close(&from->lu);
+    gt_lu_close(&to->lu);
+  }
 }
 
 static bool always_aborted(fake *f, gt_io *io) {
@@ -466,6 +514,7 @@ int main(void) {
   extents_in_one_block();
   zero_fill();
   shaky_disks();
+  reset_destination();
   limits_of_retry();
   program_ends_do_not_meet();
   CHECK_EQ(gt_arena_free_bytes(arena), gt_arena_bytes(arena));

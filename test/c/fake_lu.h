@@ -32,7 +32,9 @@ struct fake {
   uint64_t seed; /* 0: answers in order */
   bool hold;     /* answers nothing until it is cleared, or the command is aborted */
   bool woken;
-  unsigned commands, flushes, aborts;
+  _Atomic unsigned commands;
+  unsigned flushes, aborts;
+  _Atomic unsigned idle_polls; /* with nothing outstanding */
   pthread_mutex_t lock;
   pthread_cond_t cond;
   /* Answers io itself and returns true; or returns false and the unit does. */
@@ -265,6 +267,7 @@ static inline int fake_answer(fake *f) {
 
 static int fake_poll(gt_lu *lu, int timeout_ms) {
   fake *f = (fake *)lu;
+  if (!f->queued) f->idle_polls++;
   int done = fake_answer(f);
   if (done || !f->queued || !timeout_ms) return done;
   struct timespec until;
