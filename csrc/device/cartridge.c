@@ -104,7 +104,8 @@ bool gt_cartridge_near_end(const gt_cartridge *cartridge) {
 }
 
 /* Finds the end of data: from where the index can be believed, object by object. What was being written
- * when the writer was killed is no object; it is cut off, so that no other reader stumbles over it. */
+ * when the writer was killed is no object. It stays where it is until the next write cuts it off: a length word that
+ * was damaged looks the same, and what stands behind it may be somebody's only copy. */
 static int find_end(gt_cartridge *cartridge) {
   gt_tap_object object;
   gt_tap_place *end = &cartridge->end;
@@ -116,29 +117,12 @@ static int find_end(gt_cartridge *cartridge) {
     gt_tap_index_note(&cartridge->index, end);
   }
   cartridge->damaged = object.kind == GT_TAP_DAMAGED;
-  if (object.kind != GT_TAP_TORN || cartridge->write_protected) return 0;
-  if (ftruncate(cartridge->fd, (off_t)end->offset)) return -errno;
-  cartridge->size = end->offset;
-  cartridge->window.have = 0;
   return 0;
-}
-
-/* A new file is on stable storage only when its directory is. */
-static int sync_directory_of(const char *path) {
-  const char *slash = strrchr(path, '/');
-  char *directory = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
-  if (!directory) return -ENOMEM;
-  int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  int error = fd < 0 || fsync(fd) ? -errno : 0;
-  if (fd >= 0) close(fd);
-  free(directory);
-  return error;
 }
 
 static int open_image(gt_cartridge *cartridge, const gt_cartridge_options *options, char *err, size_t err_len) {
   const char *path = options->path;
   struct stat status;
-  bool fresh = !options->write_protected && access(path, F_OK) != 0;
   int flags = (options->write_protected ? O_RDONLY : O_RDWR | O_CREAT) | O_CLOEXEC;
   cartridge->fd = open(path, flags, 0600);
   if (cartridge->fd < 0) return gt_explain(-errno, err, err_len, "cannot open %s: %s", path, strerror(errno));
@@ -147,7 +131,8 @@ static int open_image(gt_cartridge *cartridge, const gt_cartridge_options *optio
   if (fstat(cartridge->fd, &status)) return gt_explain(-errno, err, err_len, "%s: %s", path, strerror(errno));
   if (!S_ISREG(status.st_mode)) return gt_explain(-EINVAL, err, err_len, "%s is not a file", path);
   cartridge->size = (uint64_t)status.st_size;
-  int error = fresh ? sync_directory_of(path) : 0;
+  /* Whoever made the empty file may have been stopped before its name was on stable storage. */
+  int error = !options->write_protected && !cartridge->size ? gt_sync_directory_of(path) : 0;
   if (error) return gt_explain(error, err, err_len, "cannot sync the directory of %s: %s", path, strerror(-error));
   return 0;
 }

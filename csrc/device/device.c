@@ -3,10 +3,13 @@
 #include "device/impl.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "core/bytes.h"
 
@@ -14,6 +17,17 @@ uint64_t gt_now_ns(void) {
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
   return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+int gt_sync_directory_of(const char *path) {
+  const char *slash = strrchr(path, '/');
+  char *directory = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
+  if (!directory) return -ENOMEM;
+  int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  int error = fd < 0 || fsync(fd) ? -errno : 0;
+  if (fd >= 0) close(fd);
+  free(directory);
+  return error;
 }
 
 int gt_explain(int result, char *err, size_t err_len, const char *format, ...) {

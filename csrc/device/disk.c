@@ -242,6 +242,8 @@ static int open_backing(gt_disk *disk, const gt_disk_options *options, char *err
     return gt_explain(-EINVAL, err, err_len, "a disk cannot have more than 2^63 - 1 bytes; choose fewer blocks");
   uint64_t wanted = options->blocks * options->block_bytes, bytes = 0;
   int error = backing_bytes(disk, wanted, &bytes);
+  /* The file may be new, and its name must last as long as what SYNCHRONIZE CACHE says is on the medium. */
+  if (!error && flags & O_CREAT && !disk->block_special) error = gt_sync_directory_of(options->path);
   if (error) return gt_explain(error, err, err_len, "%s cannot back a disk: %s", options->path, strerror(-error));
   if (wanted && (disk->block_special ? bytes < wanted : bytes != wanted))
     return gt_explain(-EINVAL, err, err_len,

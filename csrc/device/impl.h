@@ -128,6 +128,8 @@ void gt_device_fini(gt_device *device);
  * paced or delayed device. gt_device_execute is this with a sleep. */
 void gt_device_run(gt_device *device, int nexus, gt_io *io, uint64_t *due_ns);
 uint64_t gt_now_ns(void);
+/* A new file is on stable storage only when its directory is: 0 or a negative errno. */
+int gt_sync_directory_of(const char *path);
 /* Sets a unit attention for every nexus but one (-1: for all). */
 void gt_device_attention(gt_device *device, unsigned attention, int except);
 /* Writes a printf-like sentence to err (may be NULL). Returns `result`, so that callers can return it. */

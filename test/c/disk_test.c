@@ -15,6 +15,15 @@ int fdatasync(int fd) {
   return (int)syscall(SYS_fdatasync, fd);
 }
 
+/* And its fsync: directories are counted. */
+static int synced_directories;
+
+int fsync(int fd) {
+  struct stat status;
+  if (fstat(fd, &status) == 0 && S_ISDIR(status.st_mode)) synced_directories++;
+  return (int)syscall(SYS_fsync, fd);
+}
+
 static gt_device *open_disk(const char *name, uint32_t block_bytes, bool thin, bool read_only) {
   gt_device *device = NULL;
   char err[200] = "";
@@ -456,6 +465,10 @@ static void two_nexuses(gt_device *device, rig *r) {
 }
 
 static void durability(void) {
+  TEST("the name of a disk's file is made durable before the first command");
+  synced_directories = 0;
+  gt_device_unref(open_disk("named", 512, false, false));
+  CHECK_EQ(synced_directories, 1);
   gt_device *device = open_disk("sync.img", 512, false, false);
   rig r = rig_attach(device);
   uint8_t data[512] = {0};
