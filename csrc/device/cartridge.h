@@ -12,7 +12,8 @@ typedef struct gt_cartridge {
   char *index_path;
   uint64_t size; /* of the file; UINT64_MAX: unknown after a failed write, so the next one cuts first */
   gt_tap_place here, end;
-  bool damaged; /* what stands at `end` is no record though the file goes on: data is lost there */
+  bool damaged;  /* what stands at `end` is no record though the file goes on: data is lost there */
+  bool unsynced; /* something was written since the last synchronization */
   bool sync_failed;
   bool write_protected, worm;
   uint64_t capacity, early_warning; /* data bytes; 0: unlimited */

@@ -51,6 +51,7 @@ int gt_cartridge_read(gt_cartridge *cartridge, const gt_tap_object *object, void
 
 /* Before a write: what lies behind the head goes, on disk first the index that speaks of it. */
 static int make_end_here(gt_cartridge *cartridge) {
+  cartridge->unsynced = true;
   cartridge->index_current = false;
   cartridge->ahead_at = UINT64_MAX;
   cartridge->window.have = 0;
@@ -162,6 +163,7 @@ int gt_cartridge_truncate(gt_cartridge *cartridge) {
 /* Synchronization that failed once stays failed: the kernel tells of lost pages only once. */
 int gt_cartridge_sync(gt_cartridge *cartridge) {
   int failed;
+  cartridge->unsynced = false;
   while ((failed = fdatasync(cartridge->fd)) && errno == EINTR)
     continue;
   if (failed) cartridge->sync_failed = true;

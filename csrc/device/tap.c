@@ -5,6 +5,8 @@
 
 #include "core/bytes.h"
 
+/* No tape block is longer (SSC-4: TRANSFER LENGTH has 24 bits): a longer record that is not there is damage. */
+enum { BLOCK_MAX = 0xFFFFFF };
 enum { CLASS_GOOD = 0x0, CLASS_MARKER = 0x7, CLASS_BAD = 0x8, CLASS_RESERVED_MARKER = 0xF };
 
 int gt_tap_pread(int fd, void *data, uint64_t length, uint64_t offset) {
@@ -42,7 +44,7 @@ static int look_record(int fd, uint64_t size, uint64_t offset, gt_tap_window *wi
   uint32_t trailing, length = out->word & 0x0FFFFFFF;
   uint64_t bytes = gt_tap_record_bytes(length);
   if (size - offset < bytes) {
-    out->kind = GT_TAP_TORN;
+    out->kind = length > BLOCK_MAX ? GT_TAP_DAMAGED : GT_TAP_TORN;
     return 0;
   }
   int error = load_word(fd, size, offset + bytes - 4, window, &trailing);

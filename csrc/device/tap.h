@@ -22,7 +22,7 @@ typedef enum gt_tap_kind {
   GT_TAP_RECORD,
   GT_TAP_MARK,
   GT_TAP_END,     /* end of file, or end-of-medium marker */
-  GT_TAP_TORN,    /* the file ends inside a record or word: whoever wrote it was stopped */
+  GT_TAP_TORN,    /* the file ends inside a word or a record of a tape block's length: who wrote it was stopped */
   GT_TAP_DAMAGED, /* no record, though the file goes on */
 } gt_tap_kind;
 

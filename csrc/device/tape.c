@@ -17,7 +17,8 @@ bool gt_tape_may_write(gt_cmd *cmd) {
     gt_fail(cmd, GT_KEY_DATA_PROTECT, GT_ASC_WRITE_PROTECTED);
     return false;
   }
-  if (cartridge->worm && cartridge->here.offset != cartridge->end.offset) {
+  /* Behind damage there may be data, which is to stay as long as all the rest. */
+  if (cartridge->worm && (cartridge->here.offset != cartridge->end.offset || cartridge->damaged)) {
     gt_fail(cmd, GT_KEY_DATA_PROTECT, GT_ASC_WORM_OVERWRITE);
     return false;
   }

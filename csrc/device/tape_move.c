@@ -5,7 +5,18 @@
 
 #include "core/bytes.h"
 
-void gt_tape_rewind(gt_cmd *cmd) { gt_cartridge_rewind(gt_tape_of(cmd)->cartridge); }
+/* What was written is on the medium before the head goes elsewhere: REWIND, SPACE and LOCATE begin with a synchronize
+ * operation (SSC-4). False: answered, and the head is where it was. */
+static bool settled(gt_cmd *cmd) {
+  gt_cartridge *cartridge = gt_tape_of(cmd)->cartridge;
+  if (!cartridge->unsynced || !gt_cartridge_sync(cartridge)) return true;
+  gt_fail(cmd, GT_KEY_MEDIUM_ERROR, GT_ASC_WRITE_ERROR);
+  return false;
+}
+
+void gt_tape_rewind(gt_cmd *cmd) {
+  if (settled(cmd)) gt_cartridge_rewind(gt_tape_of(cmd)->cartridge);
+}
 
 /* A movement that ended early, `residue` short of its count: a positive number in both directions (SSC-4
  * 6.6: early termination of any SPACE shall not result in a negative value). */
@@ -80,6 +91,7 @@ static void end_of_data(gt_cmd *cmd) {
 
 static void space(gt_cmd *cmd, int64_t count) {
   uint64_t distance = count < 0 ? (uint64_t) - (count + 1) + 1 : (uint64_t)count;
+  if (!settled(cmd)) return;
   switch (cmd->cdb[1] & 0x0F) {
   case 0:
     if (count > 0)
@@ -115,6 +127,7 @@ static void located(gt_cmd *cmd, int error) {
 /* BT (vendor's own block addresses) is refused by the table. There is one partition, number 0. */
 void gt_tape_locate_10(gt_cmd *cmd) {
   if (cmd->cdb[1] & 0x02 && cmd->cdb[8]) return gt_fail_field(cmd, 8, -1);
+  if (!settled(cmd)) return;
   located(cmd, gt_cartridge_seek_object(gt_tape_of(cmd)->cartridge, gt_load_be32(cmd->cdb + 3)));
 }
 
@@ -122,6 +135,7 @@ void gt_tape_locate_16(gt_cmd *cmd) {
   gt_cartridge *cartridge = gt_tape_of(cmd)->cartridge;
   uint64_t identifier = gt_load_be64(cmd->cdb + 4);
   if (cmd->cdb[1] & 0x02 && cmd->cdb[3]) return gt_fail_field(cmd, 3, -1);
+  if (!settled(cmd)) return;
   switch (cmd->cdb[1] >> 3 & 0x03) { /* DEST_TYPE */
   case 0: return located(cmd, gt_cartridge_seek_object(cartridge, identifier));
   case 1: return located(cmd, gt_cartridge_seek_file(cartridge, identifier));

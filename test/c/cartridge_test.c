@@ -216,7 +216,7 @@ static void with_python(rig *r) {
 
 static void torn_tails(rig *r) {
   uint8_t whole[4096], data[4096];
-  TEST("a torn tail, wherever the writer was stopped, is cut to the last whole record, and can be written on");
+  TEST("a torn tail, wherever the writer was stopped, is no object, stays as it is, and is cut off by the next write");
   CHECK_EQ(load(r, "torn.tap", false), 0);
   write_block(r, 100, 0), write_block(r, 201, 1), mark(r), write_block(r, 300, 3);
   eject(r);
@@ -231,8 +231,9 @@ static void torn_tails(rig *r) {
       objects++;
     CHECK_EQ(load(r, "torn.tap", false), 0);
     CHECK_EQ(end_object(r), objects);
-    CHECK_EQ(slurp("torn.tap", data, sizeof data), ends[objects]);
+    CHECK_EQ(slurp("torn.tap", data, sizeof data), cut);
     CHECK(write_block(r, 50, 9));
+    CHECK_EQ(slurp("torn.tap", data, sizeof data), ends[objects] + 58);
     locate(r, objects);
     CHECK(finds(r, 50, 9));
     eject(r);
@@ -266,6 +267,20 @@ static void damage(rig *r) {
   FAILS(r, 3, 0x1100);
   eject(r);
   CHECK_EQ(slurp("torn.tap", data, sizeof data), size);
+  TEST("a damaged length word that points past the end of the file costs no byte of what is behind it");
+  whole[108 + 4 + 202] ^= 1;
+  for (int i = 0; i < 2; i++) {
+    whole[108 + (i ? 3 : 2)] ^= 1; /* no tape block is as long as the second one */
+    forget("torn.tap");
+    spill("torn.tap", whole, size);
+    CHECK_EQ(load(r, "torn.tap", false), 0);
+    CHECK(finds(r, 100, 0));
+    CHECK_EQ(finds_other(r), i ? MEDIUM_ERROR : END);
+    eject(r);
+    CHECK_EQ(slurp("torn.tap", data, sizeof data), size);
+    CHECK(!memcmp(data, whole, size));
+    whole[108 + (i ? 3 : 2)] ^= 1;
+  }
   TEST("damage that comes after loading is found by the READ that meets it");
   whole[108 + 4 + 202] ^= 1;
   spill("torn.tap", whole, size);

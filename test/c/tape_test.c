@@ -13,6 +13,15 @@ int fdatasync(int fd) {
   return (int)syscall(SYS_fdatasync, fd);
 }
 
+/* And its fsync: directories are counted. */
+static int synced_directories;
+
+int fsync(int fd) {
+  struct stat status;
+  if (fstat(fd, &status) == 0 && S_ISDIR(status.st_mode)) synced_directories++;
+  return (int)syscall(SYS_fsync, fd);
+}
+
 static gt_device *open_tape(void) {
   gt_device *device = NULL;
   char err[200] = "";
@@ -499,6 +508,30 @@ static void durability(rig *r) {
   write_block(r, 100, 1);
   CHECK_EQ(syncs, 3);
   set_block_length(r, 0, 0x10);
+  TEST("REWIND, SPACE and LOCATE synchronize what was written before them, once");
+  static const char *const moves[] = {"01 00 00 00 00 00", "11 03 00 00 00 00", "2b 00 00 00 00 00 02 00 00 00",
+                                      "92 00 00 00 00 00 00 00 00 00 00 03 00 00 00 00"};
+  for (size_t i = 0; i < sizeof moves / sizeof *moves; i++) {
+    write_block(r, 100, 2);
+    syncs = 0;
+    rig_none(r, moves[i]);
+    GOOD(r);
+    rig_none(r, moves[i]);
+    CHECK_EQ(syncs, 1);
+    rig_none(r, "11 03 00 00 00 00");
+  }
+  write_block(r, 100, 2);
+  failing_syncs = 1;
+  rig_none(r, "01 00 00 00 00 00");
+  FAILS(r, 3, 0x0C00);
+  CHECK_EQ(gt_tape_unload(r->device), -EIO);
+  TEST("the name of a cartridge without data is made durable, whoever made the file");
+  fresh(r, (gt_cartridge_options){0});
+  eject(r);
+  synced_directories = 0;
+  load(r, (gt_cartridge_options){0});
+  CHECK_EQ(synced_directories, 1);
+  write_block(r, 100, 0), marks(r, 1), write_block(r, 100, 1);
   TEST("a synchronization that failed once fails from then on, and UNLOAD says so");
   failing_syncs = 1;
   rig_none(r, "10 00 00 00 01 00");
