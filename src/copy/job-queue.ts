@@ -1,19 +1,17 @@
 // The queue of jobs: takes them in (durably), starts them by priority when their devices are free, carries
 // pause, resume, rate and cancel to them, and lets each end exactly once.
 import { isDeepStrictEqual } from "node:util";
-import type { Admitted } from "../admitted.js";
 import { JOB_ENDS, type JobProgress, type JobReport, type JobSpec, type JobState } from "../job.js";
-import { GantryError, isGantryError, messageOf } from "../sys/errors.js";
+import { GantryError, messageOf } from "../sys/errors.js";
 import { type Admit, devicesOf } from "./admission.js";
 import { RunControl } from "./copy-run.js";
 import { DeviceLocks } from "./device-locks.js";
 import { checkRing } from "./engine-options.js";
-import { type JobContext, type JobOutcome, type JobPlant, Meter } from "./job-context.js";
+import { type RunJob, runToOutcome, untilStored } from "./job-attempts.js";
+import { type JobContext, type JobPlant, Meter } from "./job-context.js";
 import type { JobRecord } from "./job-record.js";
 import { minuteOfDay, rateAt } from "./rate.js";
-import { failureOf, isResumable, progressOf, type ReportOutcome, reportOf } from "./results.js";
-
-export type RunJob = (job: Admitted<JobSpec>, context: JobContext) => Promise<JobOutcome>;
+import { progressOf, type ReportOutcome, reportOf } from "./results.js";
 
 export interface JobQueueOptions {
   readonly plant: JobPlant;
@@ -33,10 +31,6 @@ interface Running {
 }
 
 const PROGRESS_MS = 1000;
-/** First wait before a job goes on after a device or a path failed; doubles each time. */
-const RESUME_WAIT_MS = 500;
-/** Between two tries to write to a state directory that has no room. */
-const STORE_WAIT_MS = 500;
 
 export class JobQueue {
   readonly #options: JobQueueOptions;
@@ -47,7 +41,7 @@ export class JobQueue {
   /** Queued jobs whose end is being written: they must not start meanwhile, nor end again. */
   readonly #ending = new Set<string>();
   /** What keeps the lists of jobs that have not ended from being dropped. */
-  readonly #holds = new Map<string, readonly (() => void)[]>();
+  readonly #holds = new Map<string, () => void>();
   #timer: NodeJS.Timeout | undefined;
   #stopping = false;
 
@@ -90,34 +84,45 @@ export class JobQueue {
     }
     const { arena, config } = this.#options.plant;
     this.#options.check(spec);
-    if (spec.options.tapeBlockBytes !== undefined) checkRing(arena, config(), spec.options.tapeBlockBytes);
+    const tapeBlockBytes = spec.options.tapeBlockBytes ?? config().tape_block_kib * 1024;
+    // A job that reads learns the block size from the tape where it names none.
+    if (spec.options.tapeBlockBytes !== undefined || spec.type === "backup") checkRing(arena, config(), tapeBlockBytes);
     this.#options.admit(spec);
+    // From the moment that it was found whole: the list must not be dropped while the job is being stored.
+    const release = this.#hold(spec);
     const stored = journal.put({
       spec,
       state: "queued",
       archiveId: this.#options.newId(),
       submittedMs: clock.nowMs(),
       volumes: [],
-      tapeBlockBytes: spec.options.tapeBlockBytes ?? this.#options.plant.config().tape_block_kib * 1024,
+      tapeBlockBytes,
       resumes: 0,
       lost: [],
     });
     const settled = stored.catch(() => undefined).then(() => this.#accepting.delete(spec.jobId));
     this.#accepting.set(spec.jobId, settled);
-    await stored;
-    this.#hold(spec);
+    try {
+      await stored;
+    } catch (error) {
+      release();
+      throw error;
+    }
     this.#schedule();
     return "queued";
   }
 
   /** A list that is gone is found missing when the job starts. */
-  #hold(spec: JobSpec): void {
+  #hold(spec: JobSpec): () => void {
     const { lists } = this.#options.plant;
     const ids = [spec.listId, spec.toListId].filter((id) => id !== undefined && lists.header(id) !== undefined);
-    this.#holds.set(
-      spec.jobId,
-      ids.map((id) => lists.hold(id ?? "")),
-    );
+    const holds = ids.map((id) => lists.hold(id ?? ""));
+    const release = (): void => {
+      for (const letGo of holds) letGo();
+      this.#holds.delete(spec.jobId);
+    };
+    this.#holds.set(spec.jobId, release);
+    return release;
   }
 
   /** Throws JOB_UNKNOWN, or JOB_CANCEL_REFUSED when the job has ended or is writing its end. */
@@ -247,73 +252,23 @@ export class JobQueue {
     const { journal, clock, log } = this.#options.plant;
     const { jobId } = context.record.spec;
     context.record = { ...context.record, state: "running", startedMs: context.record.startedMs ?? clock.nowMs() };
-    await journal.put(context.record);
+    await this.#stored(jobId, () => journal.put(context.record));
     this.#options.onProgress(liveProgress(context));
     log.info({ jobId, type: context.record.spec.type, resumes: context.record.resumes }, "job started");
-    const outcome = await this.#attempts(context);
+    const outcome = await runToOutcome(context, {
+      ...this.#options,
+      applyRate: () => this.#applyRate(context),
+      stored: (write) => this.#stored(jobId, write),
+    });
     if (this.#stopping && outcome.state === "cancelled") return;
     const timedOut = outcome.state === "cancelled" && this.#overdue(context.record);
     await this.#end(context.record, context.meter, timedOut ? { ...outcome, state: "timed-out" } : outcome);
   }
 
-  /**
-   * Runs the job; when a device or a path failed, goes on from the checkpoint, a limited number of times in a row
-   * without getting any further.
-   */
-  async #attempts(context: JobContext): Promise<JobOutcome> {
-    for (let attempt = 0, reached = placeOf(context.record); ; attempt++) {
-      try {
-        return await this.#attempt(context);
-      } catch (error) {
-        const { log } = this.#options.plant;
-        const { jobId } = context.record.spec;
-        const failure = failureOf(error);
-        if (!isGantryError(error)) log.error({ jobId, error }, "a job ended by a defect");
-        // Cancelled while it was prepared (a manifest being read): no failure, and no end when the daemon stops.
-        if (failure.code === "JOB_CANCELLED") return { state: "cancelled" };
-        // What fails while the job is being broken off changes nothing about that: the next life goes on.
-        if (context.control.cancelled && isResumable(error)) return { state: "cancelled" };
-        if (placeOf(context.record) !== reached) attempt = 0;
-        reached = placeOf(context.record);
-        // Without room in the state directory there are no checkpoints; that is waited out, however long it takes.
-        const journalFull = failure.code === "STORE_UNUSABLE";
-        const again = journalFull || (isResumable(error) && attempt < context.config().resume_limit);
-        if (!again) return { state: "failed", failure };
-        log.warn({ jobId, failure, attempt }, `job goes on from its checkpoint: ${messageOf(error)}`);
-        context.record = { ...context.record, resumes: context.record.resumes + 1 };
-        await this.#untilStored(jobId, () => this.#options.plant.journal.put(context.record));
-        await cancellableWait(Math.min(30_000, RESUME_WAIT_MS * 2 ** attempt), context.control);
-        if (context.control.cancelled) return { state: "cancelled" };
-      }
-    }
-  }
-
-  async #attempt(context: JobContext): Promise<JobOutcome> {
-    let lost: GantryError | undefined;
-    const grant = this.#options.admit(context.record.spec);
-    const unwatch = grant.watch((code, message) => {
-      lost = new GantryError(code, message);
-      context.control.cancel();
-    });
-    try {
-      this.#applyRate(context);
-      const outcome = await this.#options.run(grant.job, context);
-      if (lost !== undefined && outcome.state === "cancelled")
-        return { ...outcome, state: "failed", failure: failureOf(lost) };
-      return outcome;
-    } catch (error) {
-      if (lost !== undefined) return { state: "failed", failure: failureOf(lost) };
-      throw error;
-    } finally {
-      unwatch();
-    }
-  }
-
   async #end(record: JobRecord, meter: Meter, outcome: ReportOutcome): Promise<void> {
     const report = reportOf(record, meter, outcome, this.#options.plant.clock.nowMs());
-    await this.#untilStored(report.jobId, () => this.#options.plant.journal.finish(record, report));
-    for (const release of this.#holds.get(report.jobId) ?? []) release();
-    this.#holds.delete(report.jobId);
+    await this.#stored(report.jobId, () => this.#options.plant.journal.finish(record, report));
+    this.#holds.get(report.jobId)?.();
     this.#options.plant.log.info({ jobId: report.jobId, state: report.state, failure: report.failure }, "job ended");
     this.#options.onReport(report);
     await this.#forgetOld();
@@ -335,18 +290,11 @@ export class JobQueue {
     }
   }
 
-  /** Writes to the journal as soon as the state directory takes it; gives up only when the daemon stops. */
-  async #untilStored(jobId: string, write: () => Promise<unknown>): Promise<void> {
-    for (let attempt = 0; ; attempt++) {
-      try {
-        await write();
-        return;
-      } catch (error) {
-        if (this.#stopping || !isGantryError(error) || error.code !== "STORE_UNUSABLE") throw error;
-        if (attempt === 0) this.#options.plant.log.error({ jobId, error }, `job waits: ${messageOf(error)}`);
-        await new Promise((resolve) => setTimeout(resolve, STORE_WAIT_MS));
-      }
-    }
+  #stored(jobId: string, write: () => Promise<unknown>): Promise<void> {
+    return untilStored(write, {
+      stopping: () => this.#stopping,
+      onWait: (error) => this.#options.plant.log.error({ jobId, error }, `job waits: ${messageOf(error)}`),
+    });
   }
 
   /** Keeps the newest reports, as many as configured. */
@@ -384,18 +332,4 @@ export class JobQueue {
   }
 }
 
-/** How far a job is, to be compared only. */
-const placeOf = ({ current, checkpoint }: JobRecord): string => `${current?.index} ${checkpoint?.offset}`;
-
 const liveProgress = (context: JobContext): JobProgress => progressOf({ ...context, paused: context.control.paused });
-
-async function cancellableWait(ms: number, control: RunControl): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  let off = (): void => {};
-  await new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, ms);
-    off = control.onCancel(resolve);
-  });
-  clearTimeout(timer);
-  off();
-}

@@ -127,25 +127,26 @@ test("the service manager hears READY, WATCHDOG, RELOADING and STOPPING, over a 
   const directory = await tmpDir(t, "daemon");
   const path = join(directory, "notify");
   const receiver = spawn("python3", ["-c", RECEIVER, path], { stdio: ["ignore", "pipe", "inherit"] });
-  let heard: string[] = [];
-  receiver.stdout.on("data", (data) => (heard = heard.concat(String(data).trimEnd().split("\n"))));
+  let text = "";
+  const heard = (): string[] => text.trimEnd().split("\n");
+  receiver.stdout.on("data", (data) => (text += String(data)));
   t.teardown(async () => {
     receiver.kill("SIGKILL");
     if (receiver.exitCode === null && receiver.signalCode === null) await once(receiver, "exit");
   });
-  await until("the receiver is there", () => heard.includes("bound"));
+  await until("the receiver is there", () => heard().includes("bound"));
   const daemon = new DaemonProcess(t, directory, smallConfig(directory), {
     NOTIFY_SOCKET: path,
     WATCHDOG_USEC: "200000",
   });
-  await until("READY", () => heard.includes("READY=1"));
-  await until("the watchdog's second sign of life", () => heard.filter((line) => line === "WATCHDOG=1").length >= 2);
+  await until("READY", () => heard().includes("READY=1"));
+  await until("the watchdog's second sign of life", () => heard().filter((line) => line === "WATCHDOG=1").length >= 2);
   daemon.process.kill("SIGHUP");
-  await until("READY again", () => heard.filter((line) => line === "READY=1").length === 2);
-  t.is(heard.filter((line) => /^RELOADING=1 MONOTONIC_USEC=\d+$/.test(line)).length, 1);
+  await until("READY again", () => heard().filter((line) => line === "READY=1").length === 2);
+  t.is(heard().filter((line) => /^RELOADING=1 MONOTONIC_USEC=\d+$/.test(line)).length, 1);
   t.is(await daemon.stop(), 0);
-  await until("STOPPING", () => heard.includes("STOPPING=1"));
-  t.is(heard[1], "READY=1");
+  await until("STOPPING", () => heard().includes("STOPPING=1"));
+  t.is(heard()[1], "READY=1");
 });
 
 test("a service manager that is gone stops nothing", async (t) => {
