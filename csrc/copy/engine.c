@@ -56,7 +56,8 @@ void gt_ask_for_more(gt_copy *copy, bool starving) {
   bool wanted;
   if (atomic_load(&copy->refused)) {
     wanted = gather + atomic_load(&copy->refused_gather) <= GT_QUEUE_SEGS &&
-             scatter + atomic_load(&copy->refused_scatter) <= GT_QUEUE_SEGS;
+             scatter + atomic_load(&copy->refused_scatter) <= GT_QUEUE_SEGS &&
+             gt_program_has_room(&copy->program, atomic_load(&copy->refused_inline));
   } else {
     wanted = starving || (gather < GT_LOW_SEGS && scatter < GT_LOW_SEGS);
   }
@@ -194,6 +195,7 @@ int gt_copy_append(gt_copy *copy, const gt_seg *gather, size_t gathers, const gt
   if (result == -ENOSPC) {
     atomic_store(&copy->refused_gather, (uint32_t)gathers);
     atomic_store(&copy->refused_scatter, (uint32_t)scatters);
+    atomic_store(&copy->refused_inline, (uint32_t)inline_len);
   }
   if (result && result != -ENOSPC) return result;
   atomic_store(&copy->refused, result == -ENOSPC);

@@ -148,7 +148,7 @@ struct gt_copy {
 
   /* HUNGRY: armed by append, shot once. refused_*: what a refused append needs. */
   _Atomic bool hungry_armed;
-  _Atomic uint32_t refused_gather, refused_scatter;
+  _Atomic uint32_t refused_gather, refused_scatter, refused_inline;
   _Atomic bool refused;
 
   _Atomic uint64_t tape_waits, tape_wait_ns, throttle_ns, medium_errors, stream_offset;

@@ -216,6 +216,13 @@ void gt_queue_drop(gt_queue *queue) {
   atomic_store_explicit(&queue->taken, taken + 1, memory_order_release);
 }
 
+bool gt_program_has_room(gt_program *program, uint64_t inline_bytes) {
+  pthread_mutex_lock(&program->lock);
+  bool room = inline_bytes <= GT_QUEUE_INLINE - program->inline_bytes;
+  pthread_mutex_unlock(&program->lock);
+  return room;
+}
+
 void gt_program_free_inline(gt_program *program) {
   uint64_t taken = atomic_load_explicit(&program->gather.taken, memory_order_relaxed);
   pthread_mutex_lock(&program->lock);

@@ -56,6 +56,8 @@ int gt_program_append(gt_program *program, const gt_seg *gather, size_t gathers,
 const gt_seg *gt_queue_peek(const gt_queue *queue, uint64_t ahead);
 void gt_queue_drop(gt_queue *queue);
 uint64_t gt_queue_count(const gt_queue *queue);
+/* Would an append with so many inline bytes find room for them? Any thread. */
+bool gt_program_has_room(gt_program *program, uint64_t inline_bytes);
 /* Frees inline bytes that no waiting gather segment refers to; call after dropping an INLINE segment. */
 void gt_program_free_inline(gt_program *program);
 

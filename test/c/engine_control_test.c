@@ -193,6 +193,43 @@ static void full_queue(void) {
   flood_close(&f);
 }
 
+static void full_of_bytes(void) {
+  TEST("an append refused for its inline bytes is asked for again when they fit, and not before");
+  enum { MANY = 40 << 20 };
+  fake *tape = fake_tape();
+  rig r;
+  size_t bad;
+  uint8_t *bytes = calloc(1, MANY);
+  gt_seg gather = {.op = GT_OP_INLINE, .bytes = MANY}, scatter = {.op = GT_OP_DISCARD, .bytes = MANY};
+  rig_open(&r, arena, 1 << 20, BLOCK);
+  r.options.lu_count = 1;
+  r.lus[0] = rig_tape(tape);
+  CHECK_EQ(rig_start(&r), 0);
+  gt_copy_pause(r.copy);
+  CHECK_EQ(gt_copy_append(r.copy, &gather, 1, &scatter, 1, bytes, MANY, &bad), 0);
+  struct timespec nap = {.tv_nsec = 10000000};
+  for (int i = 0; i < 10; i++) {
+    CHECK_EQ(gt_copy_append(r.copy, &gather, 1, &scatter, 1, bytes, MANY, &bad), -ENOSPC);
+    nanosleep(&nap, NULL);
+    rig_take(&r);
+  }
+  CHECK(rig_count(&r, GT_EV_HUNGRY) <= 2); /* after the start, and after the first append */
+  gt_copy_resume(r.copy);
+  for (size_t seen = r.count; gt_copy_append(r.copy, &gather, 1, &scatter, 1, bytes, MANY, &bad) == -ENOSPC;) {
+    while (!rig_find(&r, GT_EV_HUNGRY, seen)) {
+      sem_wait(&r.notified);
+      rig_take(&r);
+    }
+    seen = r.count;
+  }
+  gt_copy_finish(r.copy);
+  CHECK_EQ(rig_wait(&r), GT_RESULT_OK);
+  CHECK_EQ(r.done.stream_offset, 2ull * MANY);
+  rig_close(&r);
+  gt_lu_close(&tape->lu);
+  free(bytes);
+}
+
 static void pause_stops(void) {
   TEST("while paused nothing is sent; after resume the run goes on to its end");
   flood f;
@@ -311,6 +348,7 @@ int main(int argc, char **argv) {
   check_options();
   back_pressure();
   full_queue();
+  full_of_bytes();
   pause_stops();
   idle_units();
   rate_changes();
