@@ -21,11 +21,10 @@ void gt_digest_open(gt_digest *digest, uint32_t tag) {
   if (tag && digest->sha256) gt_sha256_init(&digest->sha);
 }
 
-void gt_digest_update(gt_digest *digest, const uint8_t *data, size_t len) {
-  uint32_t crc = gt_crc32c(0, data, len);
-  digest->block_crc32c = gt_crc32c_combine(digest->block_crc32c, crc, len);
+void gt_digest_update(gt_digest *digest, uint32_t crc32c, const uint8_t *data, size_t len) {
+  digest->block_crc32c = gt_crc32c_combine(digest->block_crc32c, crc32c, len);
   if (!digest->tag || digest->aside) return;
-  digest->crc32c = gt_crc32c_combine(digest->crc32c, crc, len);
+  digest->crc32c = gt_crc32c_combine(digest->crc32c, crc32c, len);
   digest->bytes += len;
   if (digest->sha256) gt_sha256_update(&digest->sha, data, len);
 }

@@ -19,7 +19,8 @@ typedef struct gt_digest {
 /* Goes on with a stored state (tag 0: none). */
 void gt_digest_init(gt_digest *digest, bool sha256, const gt_digest_state *state);
 void gt_digest_open(gt_digest *digest, uint32_t tag);
-void gt_digest_update(gt_digest *digest, const uint8_t *data, size_t len);
+/* crc32c: of the data. */
+void gt_digest_update(gt_digest *digest, uint32_t crc32c, const uint8_t *data, size_t len);
 /* Result of the open member, into the fields of GT_EV_DIGEST, and closes it. */
 void gt_digest_close(gt_digest *digest, gt_event *event);
 void gt_digest_save(const gt_digest *digest, gt_digest_state *state);

@@ -2,6 +2,7 @@
  * outstanding, and publishes how far everything is there. */
 #include <string.h>
 
+#include "grains.h"
 #include "internal.h"
 
 enum { MEMORY_PIECE = 1 << 20 }; /* bytes of inline data or zeros made at once, between looks at the rest */
@@ -9,7 +10,9 @@ enum { MEMORY_PIECE = 1 << 20 }; /* bytes of inline data or zeros made at once, 
 void gt_gather_advance(gt_copy *copy) {
   uint64_t before = atomic_load_explicit(&copy->produced, memory_order_relaxed);
   uint64_t position = gt_pieces_advance(&copy->gather.pieces, before);
-  if (position != before) gt_publish_produced(copy, position);
+  if (position == before) return;
+  gt_grains_make(&copy->ring, atomic_load(&copy->consumed), before, position);
+  gt_publish_produced(copy, position);
 }
 
 bool gt_gather_tag(gt_copy *copy, uint32_t tag, uint64_t position) {

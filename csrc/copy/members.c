@@ -1,4 +1,5 @@
 /* Where members of the stream begin and end, and their digests. */
+#include "grains.h"
 #include "scatter.h"
 
 void gt_scatter_switch(gt_copy *copy, uint32_t tag) {
@@ -43,7 +44,8 @@ void gt_scatter_digest(gt_copy *copy, uint64_t bytes) {
    * that the last byte before it belongs to. */
   while (s->position < end) {
     uint64_t member = next_member(copy, true), until = member < end ? member : end;
-    gt_digest_update(&s->digest, gt_ring_at(&copy->ring, s->position), until - s->position);
+    uint32_t crc32c = gt_grains_crc32c(&copy->ring, s->position, until);
+    gt_digest_update(&s->digest, crc32c, gt_ring_at(&copy->ring, s->position), until - s->position);
     s->position = until;
   }
 }

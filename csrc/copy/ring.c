@@ -1,10 +1,12 @@
 #include "ring.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #include "arena.h"
+#include "grains.h"
 
 static int map_at(void *where, uint64_t bytes, int fd, uint64_t offset) {
   void *at = mmap(where, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_POPULATE, fd, (off_t)offset);
@@ -35,6 +37,11 @@ int gt_ring_map(gt_ring *ring, gt_arena *arena, uint64_t slice_bytes, uint64_t a
                     .aside_bytes = aside_bytes,
                     .arena = arena,
                     .offset = offset};
+  uint64_t grains = gt_ring_grains(size);
+  ring->grains = malloc(grains * sizeof *ring->grains);
+  for (uint64_t i = 0; ring->grains && i < grains; i++)
+    ring->grains[i].start = UINT64_MAX;
+  if (!result && !ring->grains) result = -ENOMEM;
   if (result) gt_ring_unmap(ring);
   return result;
 }
@@ -43,5 +50,6 @@ void gt_ring_unmap(gt_ring *ring) {
   if (!ring->base) return;
   munmap(ring->base, 2 * ring->size + ring->aside_bytes);
   gt_arena_give_back(ring->arena, ring->offset);
+  free(ring->grains);
   memset(ring, 0, sizeof *ring);
 }

@@ -7,6 +7,12 @@
 
 #include "engine.h"
 
+/* See grains.h. `start` tells which of the grains that come to this place in turn it is. */
+typedef struct gt_grain {
+  uint64_t start;
+  uint32_t crc32c;
+} gt_grain;
+
 typedef struct gt_ring {
   uint8_t *base; /* 2 × size bytes of address space */
   uint64_t size;
@@ -14,6 +20,7 @@ typedef struct gt_ring {
   uint64_t aside_bytes;
   gt_arena *arena;
   uint64_t offset; /* of the slice */
+  gt_grain *grains;
 } gt_ring;
 
 /* slice_bytes and aside_bytes are multiples of the page size, aside_bytes < slice_bytes. -ENOMEM: the arena

@@ -5,6 +5,8 @@
 
 #include "check.h"
 #include "copy/arena.h"
+#include "copy/grains.h"
+#include "core/crc32c.h"
 
 static void arena_slices(void) {
   TEST("slices of the arena do not overlap, come back, and are refused when none is long enough");
@@ -128,9 +130,59 @@ static void throttle(void) {
   CHECK_EQ(gt_throttle_until(&t, now), 0);
 }
 
+enum { GRAIN = GT_GRAIN_BYTES, GRAIN_RING = 4 * GRAIN };
+
+static gt_ring filled_ring(gt_arena **arena) {
+  gt_ring ring;
+  CHECK_EQ(gt_arena_create(GRAIN_RING, arena), 0);
+  CHECK_EQ(gt_ring_map(&ring, *arena, GRAIN_RING, 0), 0);
+  for (uint32_t i = 0; i < GRAIN_RING; i++)
+    ring.base[i] = (uint8_t)(i * 2654435761u >> 24);
+  return ring;
+}
+
+static void grain_sums(void) {
+  TEST("the CRC of a stretch is the same, whichever of its grains were worked out before, over the ring's end too");
+  gt_arena *arena;
+  gt_ring ring = filled_ring(&arena);
+  static const uint64_t cuts[] = {0, 1, GRAIN - 1, GRAIN, GRAIN + 1, 2 * GRAIN, 3 * GRAIN - 7, 4 * GRAIN};
+  for (uint64_t lap = 0; lap < 3; lap++) {
+    uint64_t base = lap * 5 * GRAIN;
+    gt_grains_make(&ring, base, base + GRAIN + 5, base + 3 * GRAIN + 9);
+    for (size_t a = 0; a < sizeof cuts / sizeof cuts[0]; a++)
+      for (size_t b = a; b < sizeof cuts / sizeof cuts[0]; b++) {
+        uint64_t from = base + cuts[a], to = base + cuts[b];
+        CHECK_EQ(gt_grains_crc32c(&ring, from, to), gt_crc32c(0, gt_ring_at(&ring, from), to - from));
+      }
+  }
+  gt_ring_unmap(&ring);
+  gt_arena_destroy(arena);
+}
+
+static void grain_use(void) {
+  TEST("grains are worked out only when enough is there already, and one of an earlier lap is not taken for a new one");
+  gt_arena *arena;
+  gt_ring ring = filled_ring(&arena);
+  uint32_t before = gt_crc32c(0, ring.base + GRAIN, GRAIN);
+  gt_grains_make(&ring, 0, GRAIN - 1, 2 * GRAIN); /* too little is there */
+  ring.base[GRAIN]++;
+  uint32_t after = gt_crc32c(0, ring.base + GRAIN, GRAIN);
+  CHECK_EQ(gt_grains_crc32c(&ring, GRAIN, 2 * GRAIN), after);
+  ring.base[GRAIN]--;
+  gt_grains_make(&ring, 0, GRAIN, 2 * GRAIN);
+  ring.base[GRAIN]++; /* what was worked out stands: a change in memory shows when the copy is read back */
+  CHECK_EQ(gt_grains_crc32c(&ring, GRAIN, 2 * GRAIN), before);
+  uint64_t places = gt_ring_grains(GRAIN_RING), later = (1 + 4 * places) * GRAIN; /* same place, same bytes */
+  CHECK_EQ(gt_grains_crc32c(&ring, later, later + GRAIN), after);
+  gt_ring_unmap(&ring);
+  gt_arena_destroy(arena);
+}
+
 int main(void) {
   arena_slices();
   mirror();
+  grain_sums();
+  grain_use();
   pieces_in_order();
   trail();
   throttle();
