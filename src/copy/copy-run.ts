@@ -17,7 +17,10 @@ export interface CopyRunOptions {
   readonly copy: CopyOptions;
   /** The next piece of the program, null at its end. May wait for events (a manifest waits for digests). */
   readonly next: () => Promise<ProgramPiece | null>;
-  /** Called for each event in order; what it returns is awaited before the next one. */
+  /**
+   * Called for each event in order; what it returns is awaited before the next one. Not called again once it threw: a
+   * later checkpoint must not be journalled without what the failed one should have brought.
+   */
   readonly onEvent: (event: MidEvent) => void | Promise<void>;
   readonly control: RunControl;
 }
@@ -100,6 +103,8 @@ export async function runCopy(options: CopyRunOptions): Promise<{ done: DoneEven
   let fault: { readonly error: unknown } | undefined;
   const fail = (error: unknown): void => {
     fault ??= { error };
+    // A piece that was being made when the copy ended may fail afterwards, and there is nothing left to cancel.
+    if (feeding.ended) return;
     copy.cancel();
     signal.raise();
   };
@@ -112,7 +117,7 @@ export async function runCopy(options: CopyRunOptions): Promise<{ done: DoneEven
       for (const event of copy.take()) {
         if (event.type === "done") done = event;
         else if (event.type === "hungry") hunger.raise();
-        else handled = handled.then(() => options.onEvent(event)).catch(fail);
+        else handled = handled.then(() => (fault === undefined ? options.onEvent(event) : undefined)).catch(fail);
       }
     }
     await handled;
