@@ -18,7 +18,8 @@ import type { Checkpoint, CurrentVolume } from "./job-record.js";
 import type { BlockCrcs } from "./journal.js";
 import { checkVolume } from "./list-check.js";
 import { withListedDisk } from "./listed-disk.js";
-import { lostBlocks } from "./lost-blocks.js";
+import { lostBefore, noteLost } from "./lost-blocks.js";
+import { checkOwnTape } from "./own-tape.js";
 import { engineFailure } from "./results.js";
 import { wholeList } from "./whole-list.js";
 
@@ -82,7 +83,7 @@ class Backup {
       if (done.result === "cancelled") return await this.#cutShort(drive, current, done);
       if (done.result !== "ok") {
         // The tape is well: what is on it is ended, so that nobody appends in the middle of half an archive.
-        if (done.failed?.side === "source") await this.#endHalf(drive);
+        if (done.failed?.side === "source" && began(current, done)) await this.#endHalf(drive);
         throw engineFailure(done, [this.#disk.unit.name, drive.unit.name]);
       }
       return this.#outcome("succeeded", current, done, plan);
@@ -104,6 +105,7 @@ class Backup {
       record.checkpoint?.object ??
       (record.current === undefined ? undefined : volume.firstObject);
     if (at !== undefined && record.current?.placed === true) {
+      await checkOwnTape(this.#context, drive, volume, at, (block) => this.#book.block(block));
       await drive.locate(at);
       return volume;
     }
@@ -160,9 +162,12 @@ class Backup {
   }
 
   async #copy(drive: TapeDrive, current: CurrentVolume, plan: BackupPlan): Promise<DoneEvent> {
-    const { record, meter, control } = this.#context;
-    const lead = current.index === 0 ? 0n : BigInt(leadBytes(record.tapeBlockBytes));
-    const streamOffset = record.checkpoint?.offset ?? current.from - lead;
+    const { record: before, meter, control } = this.#context;
+    const lead = current.index === 0 ? 0n : BigInt(leadBytes(before.tapeBlockBytes));
+    const streamOffset = before.checkpoint?.offset ?? current.from - lead;
+    const record = { ...before, lost: lostBefore(before.lost, streamOffset) };
+    this.#context.record = record;
+    this.#context.closing = false;
     meter.begin(streamOffset < 0n ? 0n : streamOffset, () => control.stats());
     const { done, stats } = await runCopy({
       native: this.#context.native,
@@ -210,7 +215,7 @@ class Backup {
         break;
       }
       case "medium-error":
-        this.#context.record = { ...record, lost: [...record.lost, lostBlocks(this.#disk.unit.name, event)] };
+        noteLost(this.#context, this.#disk.unit.name, event);
         break;
       case "retried":
         meter.retries += BigInt(event.count);
@@ -269,7 +274,7 @@ class Backup {
 
   /** What a cancelled or interrupted run wrote is ended by a filemark, so that the tape is no riddle to others. */
   async #cutShort(drive: TapeDrive, current: CurrentVolume, done: DoneEvent): Promise<JobOutcome> {
-    await drive.writeFilemarks(1);
+    if (began(current, done)) await drive.writeFilemarks(1);
     return this.#outcome("cancelled", current, done);
   }
 
@@ -294,6 +299,12 @@ class Backup {
     };
   }
 }
+
+/**
+ * Something of the archive is on this cartridge. Where nothing is, a filemark would only cost what the tape had there
+ * before: a job that was to overwrite a tape can be cancelled in time.
+ */
+const began = ({ firstObject }: CurrentVolume, { object }: DoneEvent): boolean => object > firstObject;
 
 const optionalDigest = (digest: Uint8Array | undefined): { digest?: Uint8Array } =>
   digest === undefined ? {} : { digest };

@@ -10,7 +10,7 @@ import { engineFailure } from "./results.js";
 import { hold } from "./tape-hold.js";
 
 /** Holds the first member's header and text up to the archive's id, and a continuation's text. */
-const LABEL_BYTES = 4096n;
+export const LABEL_BYTES = 4096n;
 
 /** Throws ARCHIVE_INVALID when the cartridge in the drive is not part `index` of the archive; moves the tape. */
 export async function checkCartridge(

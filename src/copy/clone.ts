@@ -10,7 +10,7 @@ import { copyTuning, ringBytesOf } from "./engine-options.js";
 import type { JobContext, JobOutcome, ListSource } from "./job-context.js";
 import { checkVolume } from "./list-check.js";
 import { withListedDisk } from "./listed-disk.js";
-import { lostBlocks } from "./lost-blocks.js";
+import { lostBefore, noteLost } from "./lost-blocks.js";
 import { engineFailure } from "./results.js";
 import { wholeList } from "./whole-list.js";
 
@@ -45,6 +45,7 @@ async function copy(
 ): Promise<JobOutcome> {
   const { record, meter, control, lists } = context;
   const start = record.checkpoint?.offset ?? 0n;
+  context.record = { ...record, lost: lostBefore(record.lost, start) };
   const pieces = clonePieces(lists, from, to, start);
   meter.bytesTotal = from.bytes;
   meter.membersTotal = from.members;
@@ -54,7 +55,6 @@ async function copy(
     control,
     next: async () => {
       const piece = await pieces.next();
-      if (piece.done === true) context.closing = true;
       return piece.done === true ? null : piece.value;
     },
     onEvent: (event) => onEvent(context, source, event),
@@ -80,7 +80,7 @@ async function onEvent(context: JobContext, source: OpenDisk, event: MidEvent): 
     const checkpoint = { offset: event.streamOffset, object: 0n, digest: event.digest };
     context.record = await context.journal.checkpoint(context.record, checkpoint, [], []);
   } else if (event.type === "medium-error") {
-    context.record = { ...context.record, lost: [...context.record.lost, lostBlocks(source.unit.name, event)] };
+    noteLost(context, source.unit.name, event);
   } else if (event.type === "retried") context.meter.retries += BigInt(event.count);
 }
 

@@ -59,6 +59,11 @@ export class DigestBook {
     return new Promise((resolve) => this.#memberWaiters.set(tag, resolve));
   }
 
+  /** CRC32C of one archive block; undefined when it was not reported yet. */
+  block(number: number): number | undefined {
+    return this.#blocks.at(number);
+  }
+
   /** CRC32C of archive blocks [first, first + count); resolves when all of them are reported. */
   async blocks(first: number, count: number): Promise<Uint32Array> {
     if (first + count > this.#blocks.count) {

@@ -48,13 +48,13 @@ const UNKNOWN_FAILURE: FailedAnswer = {
 };
 
 export function failureOf(error: unknown): JobFailure {
-  if (!isGantryError(error)) return { code: "INTERNAL", message: messageOf(error) };
+  if (!isGantryError(error)) return { code: "INTERNAL", message: inReport(messageOf(error), MESSAGE_BYTES) };
   const { device, sense } = error.details;
   return {
     code: error.code,
-    message: error.message,
+    message: inReport(error.message, MESSAGE_BYTES),
     ...(typeof device === "string" ? { device } : {}),
-    ...(typeof sense === "string" ? { sense } : {}),
+    ...(typeof sense === "string" ? { sense: inReport(sense, SENSE_BYTES) } : {}),
     details: error.details,
   };
 }
@@ -98,8 +98,11 @@ export function reportOf(record: JobRecord, meter: Meter, outcome: ReportOutcome
     ...(outcome.manifest === undefined ? {} : { manifest: outcome.manifest }),
     ...(outcome.manifestCrc32c === undefined ? {} : { manifestCrc32c: outcome.manifestCrc32c }),
     ...(record.spec.tape === undefined ? {} : { tapeBlockBytes: record.tapeBlockBytes }),
-    lost: (outcome.lost ?? record.lost).slice(0, REPORT_ENTRIES),
-    miscompares: (outcome.miscompares ?? []).slice(0, REPORT_ENTRIES),
+    lost: fitting(outcome.lost ?? record.lost, ({ sense }) => sense),
+    miscompares: fitting(
+      (outcome.miscompares ?? []).map((found) => ({ ...found, member: inReport(found.member, MEMBER_BYTES) })),
+      ({ member, reason }) => member + reason,
+    ),
     retries: meter.retries,
     resumes: record.resumes,
     sourceWaitMs: read.sourceWaitMs,
@@ -108,7 +111,36 @@ export function reportOf(record: JobRecord, meter: Meter, outcome: ReportOutcome
   };
 }
 
-/** Most entries of each list in a report; the log has them all. */
+/** Most entries of each list in a report. */
 export const REPORT_ENTRIES = 1000;
+/** Most text of each list, for a report goes out in one message. */
+const LIST_BYTES = 200 * 1024;
+/** Beside its text an entry has numbers and the names of its fields. */
+const ENTRY_BYTES = 96;
+/** Longest texts that a report has room for (jobReportSchema). */
+const MEMBER_BYTES = 4096;
+const MESSAGE_BYTES = 8192;
+const SENSE_BYTES = 1024;
+
+/** The first entries, as many as a report has room for. */
+function fitting<T>(entries: readonly T[], textOf: (entry: T) => string): readonly T[] {
+  let left = LIST_BYTES;
+  const over = entries.findIndex((entry, index) => {
+    left -= ENTRY_BYTES + Buffer.byteLength(textOf(entry));
+    return index >= REPORT_ENTRIES || left < 0;
+  });
+  return over < 0 ? entries : entries.slice(0, over);
+}
+
+/** Text of a tape or a device as a message may have it: well-formed, and not longer than this. */
+function inReport(text: string, bytes: number): string {
+  const whole = text.replace(/\p{Surrogate}/gu, "\ufffd");
+  // A character that is cut in two decodes as one that is wrong, which may be longer than what was left of it.
+  return Buffer.byteLength(whole) <= bytes
+    ? whole
+    : Buffer.from(whole)
+        .subarray(0, bytes - 8)
+        .toString("utf8");
+}
 
 export type ReportOutcome = Omit<JobOutcome, "state"> & { readonly state: JobState };

@@ -189,6 +189,10 @@ export const ERRORS = {
     "input",
     "No manifest of this job is kept; only restores and verifications read one, and the newest are kept.",
   ),
+  MEDIA_CHANGED: row(
+    "state",
+    "The tape in the drive is not the one that the job was writing when it was interrupted; nothing was written on it. Submit the job anew with the right tape.",
+  ),
   MEDIA_MISSING: row("device", "A cartridge cannot be loaded: it is not there, or the drive has nobody to load it."),
   MEDIA_NOT_BLANK: row(
     "state",
