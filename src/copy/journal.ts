@@ -125,10 +125,11 @@ export class Journal {
       { put: recordKey(record.spec.jobId), value: encodeRecord(ended) },
       { deleteUnder: [...dataKey(record.spec.jobId), "members"] },
       { deleteUnder: [...dataKey(record.spec.jobId), "blocks"] },
+      { delete: cancelKey(record.spec.jobId) },
       ...this.#surplusManifests(record.spec.jobId),
     ]);
     this.#records.set(record.spec.jobId, ended);
-    this.#pages.delete(record.spec.jobId);
+    this.#drop(record.spec.jobId);
     return ended;
   }
 
@@ -164,9 +165,26 @@ export class Journal {
       const state = this.#records.get(jobId)?.state;
       return state !== undefined && JOB_ENDS.includes(state);
     });
-    await this.#store.batch(ended.flatMap((jobId) => [{ delete: recordKey(jobId) }, { deleteUnder: dataKey(jobId) }]));
-    for (const jobId of ended) this.#records.delete(jobId);
+    await this.#store.batch(
+      ended.flatMap((jobId) => [
+        { delete: recordKey(jobId) },
+        // A cancel can be asked for while the job's end is written, and is then stored behind it.
+        { delete: cancelKey(jobId) },
+        { deleteUnder: dataKey(jobId) },
+      ]),
+    );
+    for (const jobId of ended) {
+      this.#records.delete(jobId);
+      this.#drop(jobId);
+    }
     return ended;
+  }
+
+  /** What is only of use while a job runs. The id may be used again when the job is forgotten. */
+  #drop(jobId: string): void {
+    this.#pages.delete(jobId);
+    this.#manifestPages.delete(jobId);
+    this.#cancelled.delete(jobId);
   }
 
   #nextPage(jobId: string): number {
