@@ -9,6 +9,9 @@ export interface DeviceShape {
   readonly blocks: bigint;
 }
 
+/** Block numbers up to here are exact as numbers; no device has as many. */
+const EXACT = 1n << 53n;
+
 /** Throws LIST_VOLUME_MISMATCH when the job and its list speak of different states of a volume. */
 export function checkVolume(header: ListHeader, wanted: VolumeIdentity | undefined): void {
   if (wanted === undefined) return;
@@ -41,24 +44,30 @@ export async function checkExtents(
   const count = Number(header.extents);
   const starts = overlap === "refuse" ? new Float64Array(count) : undefined;
   const ends = overlap === "refuse" ? new Float64Array(count) : undefined;
+  const capacity = Number(device.blocks < EXACT ? device.blocks : EXACT);
   let number = 0;
+  let end = 0;
+  // Extents that lie one behind the other on the device, as those of an image do, need no sorting.
+  let rising = true;
   for (let chunk = 0; chunk < header.chunks; chunk++) {
     const { extents } = await read(chunk);
     for (let index = 0; index < extents.blocks.length; index++, number++) {
-      const lba = extents.lba[index] ?? 0n;
-      const blocks = BigInt(extents.blocks[index] ?? 0);
-      if (lba > device.blocks || blocks > device.blocks - lba) {
+      // An LBA that is rounded here is one past any capacity.
+      const lba = Number(extents.lba[index] ?? 0n);
+      const blocks = extents.blocks[index] ?? 0;
+      if (lba > capacity || blocks > capacity - lba) {
         throw invalid(
           header,
-          `extent ${number} (LBA ${lba}, ${blocks} blocks) lies outside ${device.name}, which has ${device.blocks} blocks`,
+          `extent ${number} (LBA ${extents.lba[index]}, ${blocks} blocks) lies outside ${device.name}, which has ${device.blocks} blocks`,
         );
       }
-      // LBAs are below the capacity here, and capacities are far below 2^53 blocks.
-      if (starts !== undefined) starts[number] = Number(lba);
-      if (ends !== undefined) ends[number] = Number(lba + blocks);
+      rising &&= lba >= end;
+      end = lba + blocks;
+      if (starts !== undefined) starts[number] = lba;
+      if (ends !== undefined) ends[number] = end;
     }
   }
-  if (starts !== undefined && ends !== undefined) refuseOverlap(header, starts, ends);
+  if (!rising && starts !== undefined && ends !== undefined) refuseOverlap(header, starts, ends);
 }
 
 /** Intervals are disjoint exactly if, each sorted by itself, no start lies before the end one place earlier. */
