@@ -2,6 +2,7 @@
 // birth, progress, reports and events go out.
 import type { JobProgress, JobReport } from "../job.js";
 import type { Clock } from "../sys/clock.js";
+import { isGantryError } from "../sys/errors.js";
 import { encode } from "./codec.js";
 import { type InboundMessage, type Life, Link, type LinkState, type Publication, type ServerOptions } from "./link.js";
 import { CHUNK_BYTES_MAX } from "./list-chunk.js";
@@ -75,14 +76,19 @@ export class ControlDoor {
 
   /** At most once; superseded by the next of the same job while it waits. Never rejects. */
   async progress(progress: JobProgress): Promise<void> {
-    const topic = this.#topics.progress(progress.jobId);
-    const payload = this.#encode("job.progress", { progress });
-    await this.#link.publish({ topic, payload, qos: 0, retain: false, priority: "progress" }).catch(() => {});
+    try {
+      const topic = this.#topics.progress(progress.jobId);
+      const payload = this.#encode("job.progress", { progress });
+      await this.#link.publish({ topic, payload, qos: 0, retain: false, priority: "progress" });
+    } catch (error) {
+      // What could not be sent is superseded by the next; what cannot be encoded is a defect.
+      if (isGantryError(error) && error.code === "MESSAGE_UNENCODABLE") this.#options.onProblem?.(error, "progress");
+    }
   }
 
   /** Retained; resolves when the server has it. Publishing the same report again does no harm. */
-  report(report: JobReport): Promise<void> {
-    const payload = this.#encode("job.report", { report });
+  async report(report: JobReport): Promise<void> {
+    const payload = this.#encodeReport(report);
     return this.#link.publish({
       topic: this.#topics.report(report.jobId),
       payload,
@@ -162,6 +168,17 @@ export class ControlDoor {
       retain: true,
       priority: "vital",
     };
+  }
+
+  /** Details that cannot travel must not keep the report from doing so. */
+  #encodeReport(report: JobReport): Uint8Array {
+    try {
+      return this.#encode("job.report", { report });
+    } catch (error) {
+      if (report.failure === undefined) throw error;
+      const { details: _left, ...failure } = report.failure;
+      return this.#encode("job.report", { report: { ...report, failure } });
+    }
   }
 
   #encode(kind: string, fields: object): Uint8Array {
