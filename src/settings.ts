@@ -22,7 +22,9 @@ export function waitForRestart(now: Config, next: Config): readonly string[] {
   const differ = (a: unknown, b: unknown): boolean => JSON.stringify(a) !== JSON.stringify(b);
   const tables = ["bridge", "memory", "control", "shell", "device"] as const;
   const waiting: string[] = tables.filter((table) => differ(now[table], next[table]));
-  if (now.jobs.concurrent !== next.jobs.concurrent) waiting.push("jobs.concurrent");
+  for (const key of ["concurrent", "max_list_mib", "list_timeout_s"] as const) {
+    if (now.jobs[key] !== next.jobs[key]) waiting.push(`jobs.${key}`);
+  }
   for (const key of ["clock", "leeway_s", "max_lifetime_h"] as const) {
     if (now.keys[key] !== next.keys[key]) waiting.push(`keys.${key}`);
   }

@@ -200,6 +200,8 @@ export class ListReceiver {
     const now = this.#clock.monotonicMs();
     const old = [...this.#lists.values()].filter((entry) => {
       if (entry.holds > 0 || entry.pending.size > 0) return false;
+      // A drop that the store did not take.
+      if (entry.state === "dropping") return entry.dropping === undefined;
       if (entry.state === "open") return now - entry.touchedMs >= this.#limits.incompleteMs;
       return entry.state === "whole" && now - entry.touchedMs >= this.#limits.unusedMs;
     });

@@ -1,6 +1,6 @@
 // The daemon's end of the local socket. Whoever may open the socket (its owner and group) may ask; nothing that
 // is asked here can stop data that is moving, except by the verbs that say so.
-import { chmodSync, existsSync, unlinkSync } from "node:fs";
+import { chmodSync, existsSync, lstatSync, unlinkSync } from "node:fs";
 import { createConnection, createServer, type Server, type Socket } from "node:net";
 import { GantryError, isGantryError, messageOf } from "../sys/errors.js";
 import type { Logger } from "../sys/log.js";
@@ -42,6 +42,8 @@ async function removeStale(path: string): Promise<void> {
     });
     probe.on("error", () => resolve(false));
   });
+  if (!lstatSync(path).isSocket())
+    throw new GantryError("SHELL_SOCKET", `${path} is there and is no socket; give \`shell.socket\` another name.`);
   if (alive)
     throw new GantryError(
       "SHELL_SOCKET",
