@@ -6,7 +6,7 @@ import { ListTally } from "../../src/control/list-tally.js";
 import { issueKey } from "../../tools/broker/key-commands.js";
 import { BRIDGE } from "../lib/bridge.js";
 import { makeServer, type ServerFiles } from "../lib/server-files.js";
-import { KillBench, Shared, until } from "./kill-parts.js";
+import { KillBench, Shared } from "./kill-parts.js";
 
 const shared = new Shared();
 let server: ServerFiles;
@@ -108,28 +108,5 @@ test.serial(
     await again();
     t.deepEqual(await installed(), []);
     await t.throwsAsync(session.client.send("key.install", { key: old.token }), { code: "KEY_EPOCH_OLD" });
-  },
-);
-
-test.serial(
-  "kill -9 right after a cancel was acknowledged: the job ends as cancelled, and does not go on",
-  async (t) => {
-    const { session } = bench.bridge;
-    const list = await bench.bridge.sendList(server.list, "disk0");
-    const spec = {
-      jobId: "cancelled",
-      type: "backup" as const,
-      keys: [await bench.bridge.key("cancelled", ["disk0", "tape0"])],
-      disk: { device: "disk0" },
-      tape: { device: "tape0", cartridges: ["C00001"] },
-      ...list,
-      options: { bytesPerS: 1_000_000n },
-    };
-    const reported = session.run(spec);
-    await until("it runs", () => bench.written("C00001") > 0);
-    await session.client.send("job.cancel", { jobId: "cancelled" });
-    await bench.bridge.kill();
-    bench.bridge.launch();
-    t.is((await reported).state, "cancelled");
   },
 );

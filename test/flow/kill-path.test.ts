@@ -2,30 +2,29 @@
 import { createReadStream, createWriteStream, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
-import test from "ava";
+import test, { type ExecutionContext } from "ava";
 import { compareFolders } from "../../tools/demo/compare.js";
-import { startPlant, succeeded, tapFile } from "../lib/job-plant.js";
+import { type Plant, startPlant, succeeded, tapFile } from "../lib/job-plant.js";
 import { makeServer } from "../lib/server-files.js";
 import { untar } from "../lib/tar-tape.js";
-import { startTgtd } from "../lib/tgtd.js";
+import { startTgtd, type Tgtd } from "../lib/tgtd.js";
 import { until } from "./kill-parts.js";
 
 const MIB = 1024 * 1024;
 
-test.serial(
-  "the iSCSI target of the source is killed in a backup and comes back: the job goes on by itself, and tar restores the tape",
-  async (t) => {
-    const tgtd = await startTgtd({ disks: [50] });
-    t.teardown(() => tgtd.close());
-    const [disk] = tgtd.units;
-    let original = "";
-    const plant = await startPlant(t, {
-      devices: async (directory) => {
-        const server = await makeServer(directory, 2, 48);
-        original = server.original;
-        // Into the unit's own file, which stays in its place.
-        await pipeline(createReadStream(server.image), createWriteStream(disk?.file ?? "", { flags: "r+" }));
-        return `[[device]]
+/** A bridge whose source is a disk of tgtd's with a server's files on it. */
+async function start(t: ExecutionContext): Promise<{ plant: Plant; tgtd: Tgtd; original: string }> {
+  const tgtd = await startTgtd({ disks: [50] });
+  t.teardown(() => tgtd.close());
+  const [disk] = tgtd.units;
+  let original = "";
+  const plant = await startPlant(t, {
+    devices: async (directory) => {
+      const server = await makeServer(directory, 2, 48);
+      original = server.original;
+      // Into the unit's own file, which stays in its place.
+      await pipeline(createReadStream(server.image), createWriteStream(disk?.file ?? "", { flags: "r+" }));
+      return `[[device]]
 name = "disk0"
 type = "disk"
 transport = "iscsi"
@@ -39,9 +38,16 @@ type = "tape"
 transport = "virtual"
 path = "${join(directory, "tapes")}"
 `;
-      },
-      jobs: "checkpoint_mib = 1\nmib_per_s = 10\nresume_limit = 50",
-    });
+    },
+    jobs: "checkpoint_mib = 1\nmib_per_s = 10\nresume_limit = 50",
+  });
+  return { plant, tgtd, original };
+}
+
+test.serial(
+  "the iSCSI target of the source is killed in a backup and comes back: the job goes on by itself, and tar restores the tape",
+  async (t) => {
+    const { plant, tgtd, original } = await start(t);
     const tape = tapFile(plant.directory, "P00001");
     const written = (): number => statSync(tape, { throwIfNoEntry: false })?.size ?? 0;
     const reported = plant.bridge.run(
@@ -76,6 +82,34 @@ path = "${join(directory, "tapes")}"
         options: { bytesPerS: 0n },
       }),
     );
+  },
+);
+
+test.serial(
+  "kill -9 right after a cancel was acknowledged: the job ends as cancelled, and does not go on",
+  async (t) => {
+    const { plant, tgtd } = await start(t);
+    const { bridge } = plant;
+    const tape = tapFile(plant.directory, "C00001");
+    const reported = bridge.run(
+      {
+        jobId: "cancelled",
+        type: "backup",
+        disk: { device: "disk0" },
+        tape: { device: "tape0", cartridges: ["C00001"] },
+        options: { tapeBlockBytes: 4096 },
+      },
+      { file: join(plant.directory, "backup.glist"), device: "disk0" },
+    );
+    await until("2 MiB are on tape", () => (statSync(tape, { throwIfNoEntry: false })?.size ?? 0) >= 2 * MIB);
+    // Reads that are not answered keep the job from ending while the daemon still lives.
+    process.kill(tgtd.pid, "SIGSTOP");
+    await bridge.session.client.send("job.cancel", { jobId: "cancelled" });
+    await bridge.kill();
+    process.kill(tgtd.pid, "SIGCONT");
+    t.false(log(plant.directory).includes('"job ended"'));
+    bridge.launch();
+    t.is((await reported).state, "cancelled");
   },
 );
 
