@@ -2,6 +2,7 @@
 // The settings are those that the daemon has by default.
 import { type ProgramPiece, RunControl, runCopy } from "../../src/copy/copy-run.js";
 import { type CopyLu, type Lu, native, ProgramBuilder } from "../../src/native/index.js";
+import { memoryOf } from "./run.js";
 
 const MIB = 1024 * 1024;
 const BLOCK_BYTES = 4096;
@@ -117,7 +118,8 @@ async function copy(job: EngineJob): Promise<EngineRun> {
   return {
     seconds,
     cpuSeconds: (user + system) / 1e6,
-    rssMib: process.resourceUsage().maxRSS / 1024,
+    // Not getrusage(2): that begins with what the parent had when it forked.
+    rssMib: memoryOf(process.pid, "VmHWM"),
     tapeWaits: Number(stats.tapeWaits),
   };
 }
