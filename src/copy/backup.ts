@@ -67,7 +67,7 @@ class Backup {
     const device = spec.tape?.device ?? "";
     this.#context.meter.cartridge = volume.cartridge;
     if (volume.cartridge !== "") this.#context.devices.load(device, volume.cartridge, true);
-    const drive = await this.#context.devices.openTape(device);
+    const drive = await this.#context.devices.openTape(device, () => this.#context.control.cancelled);
     try {
       if (drive.writeProtected) {
         throw new GantryError("TAPE_WRITE_PROTECTED", `${device}: the cartridge is write-protected.`, {

@@ -61,14 +61,16 @@ export class DeviceRegistry {
     return this.#emulated.get(name);
   }
 
-  async openDisk(name: string): Promise<OpenDisk> {
+  /** @param unwanted asked while the device is becoming ready; when it says so, JOB_CANCELLED is thrown. */
+  async openDisk(name: string, unwanted?: () => boolean): Promise<OpenDisk> {
     const unit = await this.#openUnit(name);
-    return closingOnError(unit, () => openDisk(unit));
+    return closingOnError(unit, () => openDisk(unit, unwanted));
   }
 
-  async openTape(name: string): Promise<TapeDrive> {
+  /** @param unwanted as for openDisk. */
+  async openTape(name: string, unwanted?: () => boolean): Promise<TapeDrive> {
     const unit = await this.#openUnit(name);
-    return closingOnError(unit, () => openTapeDrive(unit));
+    return closingOnError(unit, () => openTapeDrive(unit, unwanted));
   }
 
   async openUnit(name: string): Promise<ScsiUnit> {

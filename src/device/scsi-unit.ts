@@ -40,9 +40,9 @@ export class ScsiUnit {
 
   /**
    * Waits until TEST UNIT READY is GOOD: through unit attentions, busy, and "becoming ready" (04h/01h) up to
-   * waitMs. Throws what the device says when it is not going to be ready.
+   * waitMs. Throws what the device says when it is not going to be ready, and JOB_CANCELLED when nobody waits any more.
    */
-  async ready(waitMs: number): Promise<void> {
+  async ready(waitMs: number, unwanted: () => boolean = () => false): Promise<void> {
     const deadline = performance.now() + waitMs;
     for (let attentions = 0; ; ) {
       const answer = await this.lu.execute(cdb.testUnitReady());
@@ -54,6 +54,7 @@ export class ScsiUnit {
       if (!(busy || becoming) || performance.now() > deadline) {
         throw deviceFailure(this.name, { ...answer, cdb: cdb.testUnitReady() });
       }
+      if (unwanted()) throw new GantryError("JOB_CANCELLED", "The job was cancelled.");
       await new Promise((resolve) => setTimeout(resolve, READY_POLL_MS));
     }
   }

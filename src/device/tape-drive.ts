@@ -41,8 +41,9 @@ export interface TapeDrive {
   close(): Promise<void>;
 }
 
-export async function openTapeDrive(unit: ScsiUnit): Promise<TapeDrive> {
-  await unit.ready(READY_MS);
+/** @param unwanted asked while the drive is becoming ready, which can take hours. */
+export async function openTapeDrive(unit: ScsiUnit, unwanted?: () => boolean): Promise<TapeDrive> {
+  await unit.ready(READY_MS, unwanted);
   await unit.expectType(1);
   const limits = decodeBlockLengthLimits((await unit.command(cdb.readBlockLimits(), { dataIn: 6 })).data);
   const writeProtected = await chooseVariableBlocks(unit);

@@ -79,3 +79,24 @@ test.serial("a clone can be cancelled while it runs, however few extents its lis
   t.is((await bridge.session.client.send("job.cancel", { jobId: "clone" })).jobId, "clone");
   t.is((await report).state, "cancelled");
 });
+
+test.serial("a job that waits for a drive to become ready can be cancelled", async (t) => {
+  const plant = await faultPlant(t);
+  const { client } = plant.bridge.session;
+  const loading = { opcode: 0, status: STATUS.CHECK, key: 2, asc: 0x04, ascq: 0x01, count: FOREVER };
+  for (const [device, jobId] of [
+    ["tape0", "loading"],
+    ["disk0", "spinning-up"],
+  ] as const) {
+    await plant.inject(device, loading);
+    const job = plant.backup(jobId);
+    await until(async () => {
+      const { progress } = await client.send("job.get", { jobId }).catch(() => ({ progress: { state: "" } }));
+      return progress.state === "running";
+    });
+    await client.send("job.cancel", { jobId });
+    t.is((await job).state, "cancelled");
+    await (await plant.device(device)).clearFaults();
+  }
+  succeeded(t, await plant.backup("ready"));
+});
