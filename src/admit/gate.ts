@@ -32,7 +32,7 @@ export interface AccessRequest {
 export interface LegGrant {
   readonly leg: Leg;
   readonly keyId: Uint8Array;
-  /** Most bytes that this leg may move under its key; absent: no limit. To be enforced while it runs. */
+  /** Most bytes that this leg may move under its key; absent: no limit. The leg's own number is below it. */
   readonly maxBytes?: bigint;
 }
 
@@ -156,6 +156,10 @@ function mediaObstacle(key: Key, leg: Leg, obstacle: MakeObstacle): Obstacle | u
 function amountObstacle(key: Key, leg: Leg, request: AccessRequest, obstacle: MakeObstacle): Obstacle | undefined {
   const idHex = toHex(key.id);
   const most = limitOf(key, leg);
+  const moves = leg.right === "read" || leg.right === "write";
+  if (most !== undefined && moves && leg.bytes === undefined) {
+    return obstacle(6, "GATE_LIMIT", `the key ${idHex} allows ${most} bytes and no list says how many that would be`);
+  }
   if (most !== undefined && leg.bytes !== undefined && leg.bytes > most) {
     return obstacle(6, "GATE_LIMIT", `that is ${leg.bytes} bytes and the key ${idHex} allows ${most}`);
   }

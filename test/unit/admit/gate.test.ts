@@ -108,6 +108,18 @@ const ROWS: readonly Row[] = [
     why: /11 bytes.*allows 10/,
   },
   {
+    what: "an amount that nobody knows before, under a key with a limit",
+    key: { maxBytes: 10n },
+    leg: READ_DISK,
+    code: "GATE_LIMIT",
+    why: /allows 10 bytes and no list says/,
+  },
+  {
+    what: "loading a cartridge under a key with a limit of bytes",
+    key: { maxBytes: 10n, rights: ["media-control"] },
+    leg: { ...WRITE_TAPE, right: "media-control" },
+  },
+  {
     what: "more on tape than the media limit",
     key: { media: { cartridges: ["*"], maxBytes: 5n }, maxBytes: 10n },
     leg: { ...WRITE_TAPE, bytes: 6n },
@@ -190,7 +202,7 @@ test("legs may be granted by different keys; the grant ends with the first of th
     maxBytes: 9n,
   });
   const answer = judge(
-    ask([disk.id, tape.id], [READ_DISK, WRITE_TAPE, { ...WRITE_TAPE, cartridge: "B" }]),
+    ask([disk.id, tape.id], [READ_DISK, { ...WRITE_TAPE, bytes: 9n }, { ...WRITE_TAPE, cartridge: "B", bytes: 1n }]),
     s.ring,
     START_MS,
   );
