@@ -12,8 +12,8 @@ import {
   type Right,
   selectorText,
 } from "../../src/admit/key.js";
-import { render } from "../../src/shell/render.js";
 import { GantryError } from "../../src/sys/errors.js";
+import { KEY_COLUMNS, pick, table } from "../../src/sys/text.js";
 import { fromHex, toHex } from "../../src/wire/hex.js";
 import { duration, homeOf, print, withBridge } from "./common.js";
 import type { BrokerHome } from "./home.js";
@@ -146,7 +146,7 @@ async function revoke(
 
 async function list(bridge: string, command: Command): Promise<void> {
   const { keys } = await withBridge(command, bridge, (session) => session.client.send("key.list", {}));
-  print(command, keys, () => render("show keys", keys));
+  print(command, keys, () => table(pick(KEY_COLUMNS, keys)));
 }
 
 function describe(key: Key): string {

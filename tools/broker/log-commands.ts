@@ -4,7 +4,7 @@ import type { Command } from "commander";
 import { BridgeClient } from "../../src/control/client.js";
 import { readServerOptions } from "../../src/control/server-options.js";
 import type { JobReport } from "../../src/job.js";
-import { facts } from "../../src/shell/render.js";
+import { facts } from "../../src/sys/text.js";
 import { globals, homeOf, print, withBridge } from "./common.js";
 import { JOB_LOG } from "./session.js";
 

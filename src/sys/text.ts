@@ -1,0 +1,57 @@
+// Rows and facts as text for people, for whatever program shows them.
+import { byteSize } from "./units.js";
+
+export type Row = Readonly<Record<string, unknown>>;
+
+/** What a list of keys shows of each. */
+export const KEY_COLUMNS: readonly string[] = ["keyId", "holder", "devices", "rights", "expiresMs"];
+
+/** The rows with these columns only, in this order; undefined: all that they have. */
+export function pick(columns: readonly string[] | undefined, rows: readonly Row[]): readonly Row[] {
+  if (columns === undefined) return rows;
+  return rows.map((row) => Object.fromEntries(columns.map((column) => [column, row[column]])));
+}
+
+/** Rows under their column names, as wide as the widest value. */
+export function table(rows: readonly Row[]): string {
+  if (rows.length === 0) return "none";
+  const columns = [...new Set(rows.flatMap((row) => Object.keys(row)))];
+  const cells = rows.map((row) => columns.map((column) => value(column, row[column])));
+  const widths = columns.map((column, index) =>
+    Math.max(column.length, ...cells.map((row) => row[index]?.length ?? 0)),
+  );
+  const line = (row: readonly string[]): string =>
+    row
+      .map((cell, index) => cell.padEnd(widths[index] ?? 0))
+      .join("  ")
+      .trimEnd();
+  return [line(columns), ...cells.map(line)].join("\n");
+}
+
+/** "name  value" for each; things within things are indented below their name. */
+export function facts(row: Row, indent = ""): string {
+  const width = Math.max(...Object.keys(row).map((name) => name.length));
+  return Object.entries(row)
+    .map(([name, inner]) => {
+      if (Array.isArray(inner) && inner.length > 0 && typeof inner[0] === "object")
+        return `${indent}${name}:\n${indented(table(inner as Row[]), `${indent}  `)}`;
+      if (typeof inner === "object" && inner !== null && !Array.isArray(inner)) {
+        const below = Object.keys(inner).length === 0 ? `${indent}  none` : facts(inner as Row, `${indent}  `);
+        return `${indent}${name}:\n${below}`;
+      }
+      return `${indent}${name.padEnd(width)}  ${value(name, inner)}`.trimEnd();
+    })
+    .join("\n");
+}
+
+const indented = (text: string, indent: string): string => text.replace(/^/gm, indent);
+
+/** Times are shown as times, byte counts with their unit. */
+function value(name: string, inner: unknown): string {
+  if (inner === undefined || inner === null) return "";
+  if (Array.isArray(inner)) return inner.length === 0 ? "none" : inner.join(",");
+  if (name === "bytesPerS") return `${byteSize(Number(inner))}/s`;
+  if (/^(bytes|.*Bytes$|bytes(Done|Total))/.test(name) && /^\d+$/.test(String(inner))) return byteSize(Number(inner));
+  if (/(submitted|started|ended|expires|notBefore)Ms$/.test(name)) return new Date(Number(inner)).toISOString();
+  return String(inner);
+}
