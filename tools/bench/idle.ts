@@ -127,12 +127,12 @@ async function daemon(
 function dependencies(): Row[] {
   const root = packageRoot();
   const { packages } = JSON.parse(readFileSync(join(root, "package-lock.json"), "utf8")) as {
-    packages: Readonly<Record<string, { readonly dev?: boolean; readonly devOptional?: boolean }>>;
+    packages: Readonly<Record<string, { readonly dev?: boolean }>>;
   };
   const sizes = Object.entries(packages)
-    // What is there for another system only, or only for development, is not.
-    .filter(([path, { dev, devOptional }]) => path !== "" && dev !== true && devOptional !== true)
-    .filter(([path]) => existsSync(join(root, path)))
+    // As npm ci --omit=dev: what is for development only stays out, what somebody may want as a peer comes in, and
+    // what is for another system is not there.
+    .filter(([path, { dev }]) => path !== "" && dev !== true && existsSync(join(root, path)))
     .map(([path]) => ({ name: path.slice("node_modules/".length), mib: sizeOf(join(root, path)) / MIB }))
     .sort((a, b) => b.mib - a.mib);
   const size = (name: string, mib: number): Row =>
