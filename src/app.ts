@@ -10,7 +10,7 @@ import { ControlDoor } from "./control/door.js";
 import { DurableChunkStore } from "./control/durable-chunk-store.js";
 import { keyFacts, registerCommands } from "./control/job-commands.js";
 import { decodeChunk } from "./control/list-chunk.js";
-import { ListReceiver } from "./control/list-receiver.js";
+import { ListReceiver, type WholeList } from "./control/list-receiver.js";
 import type { ListSource } from "./copy/job-context.js";
 import { JobQueue } from "./copy/job-queue.js";
 import { Journal } from "./copy/journal.js";
@@ -221,15 +221,17 @@ class ReportPublisher {
 }
 
 function listSourceOf(lists: ListReceiver, chunks: DurableChunkStore): ListSource {
+  const whole = (listId: string): WholeList | undefined => {
+    try {
+      return lists.whole(listId);
+    } catch {
+      // Unknown or not whole: for a job both mean that there is no list to work from.
+      return undefined;
+    }
+  };
   return {
-    header(listId) {
-      try {
-        return lists.whole(listId).header;
-      } catch {
-        // Unknown or not whole: for a job both mean that there is no list to work from.
-        return undefined;
-      }
-    },
+    header: (listId) => whole(listId)?.header,
+    device: (listId) => whole(listId)?.device,
     async read(listId, index) {
       const bytes = await chunks.get(listId, index);
       if (bytes === undefined) throw new Error(`chunk ${index} of list ${listId} is gone`);

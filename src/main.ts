@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // gantryd: arguments, configuration, signals, and the service manager.
 import { join } from "node:path";
-import { Command } from "commander";
+import { parseArgs } from "node:util";
 import { type App, startApp } from "./app.js";
 import { native } from "./native/index.js";
 import { startShell } from "./shell/server.js";
@@ -11,20 +11,49 @@ import { createLogger, type Logger } from "./sys/log.js";
 import { VERSION } from "./sys/version.js";
 
 const EXIT_CONFIG = 78; // EX_CONFIG of sysexits.h
+const EXIT_USAGE = 64; // EX_USAGE
 const EXIT_START = 1;
+
+const HELP = `gantryd ${VERSION}: the data mover of a SAN bridge
+
+  --config FILE   configuration (default /etc/gantry/gantry.toml); CONFIGURATION.md is its reference
+  --check         check the configuration and exit
+  --version       print the version
+  --help          print this
+
+Stops on SIGTERM, reads the configuration again on SIGHUP. Exit codes: 0 stopped, 1 could not start, 64 wrong use,
+78 wrong configuration.`;
 
 interface Options {
   readonly config: string;
-  readonly check?: boolean;
+  readonly check: boolean;
 }
 
-const program = new Command("gantryd")
-  .description("The data mover of a SAN bridge. Configuration: CONFIGURATION.md. Stops on SIGTERM, reloads on SIGHUP.")
-  .version(VERSION)
-  .option("--config <file>", "configuration file", "/etc/gantry/gantry.toml")
-  .option("--check", "check the configuration and exit");
-program.parse();
-await main(program.opts<Options>());
+const options = readArguments();
+if (options !== undefined) await main(options);
+
+/** Undefined when there is nothing to run: help, version, or wrong use. A parser of four options needs no library. */
+function readArguments(): Options | undefined {
+  try {
+    const { values } = parseArgs({
+      options: {
+        config: { type: "string", default: "/etc/gantry/gantry.toml" },
+        check: { type: "boolean", default: false },
+        version: { type: "boolean" },
+        help: { type: "boolean" },
+      },
+    });
+    if (values.help === true || values.version === true) {
+      console.log(values.help === true ? HELP : VERSION);
+      return undefined;
+    }
+    return { config: values.config, check: values.check };
+  } catch (error) {
+    console.error(`gantryd: ${messageOf(error)}\n\n${HELP}`);
+    process.exitCode = EXIT_USAGE;
+    return undefined;
+  }
+}
 
 async function main(options: Options): Promise<void> {
   let config: Config;
@@ -35,7 +64,7 @@ async function main(options: Options): Promise<void> {
     process.exitCode = EXIT_CONFIG;
     return;
   }
-  if (options.check === true) {
+  if (options.check) {
     console.log(`${options.config} is in order: bridge ${config.bridge.id}, ${config.device.length} devices.`);
     return;
   }

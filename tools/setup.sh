@@ -4,6 +4,7 @@
 #
 #   tools/setup.sh demo    what `npm run demo` and the programs need
 #   tools/setup.sh test    that, and the real peers that the tests talk to
+#   tools/setup.sh bench   that, and the peers of the benchmarks
 set -euo pipefail
 cd "$(dirname "$0")/.."
 purpose=${1:-demo}
@@ -12,11 +13,14 @@ say() { printf '\033[2m%s\033[0m\n' "setup: $*" >&2; }
 
 # Debian packages. Build tools and libiscsi (user-space iSCSI initiator); e2fsprogs to read ext4 images.
 packages=(gcc g++ make cmake pkg-config libiscsi-dev e2fsprogs tar)
-if [ "$purpose" = test ]; then
+if [ "$purpose" != demo ]; then
   # Peers that judge us: an MQTT broker, an iSCSI target with disk and tape, two more tars, file systems.
   # clang-format, cppcheck: style and lint of C. libatomic1: the current Node of the npm package needs it.
   packages+=(mosquitto tgt libiscsi-bin libarchive-tools python3 openssl xfsprogs btrfs-progs mount util-linux procps
     clang-format-14 cppcheck libatomic1)
+fi
+if [ "$purpose" = bench ]; then
+  packages+=(qemu-utils qemu-block-extra)
 fi
 
 missing=()

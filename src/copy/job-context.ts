@@ -15,6 +15,8 @@ import type { Journal } from "./journal.js";
 export interface ListSource {
   /** Undefined when there is no such list, or it is not whole. */
   header(listId: string): ListHeader | undefined;
+  /** Name of the device whose blocks a whole list names. */
+  device(listId: string): string | undefined;
   /** One chunk by its index; may be read any number of times. */
   read(listId: string, index: number): Promise<ListChunk>;
   /** Keeps the list from being dropped; returns how to let go of it. */

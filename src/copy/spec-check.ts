@@ -23,15 +23,23 @@ export function checkSpec(spec: JobSpec, devices: DeviceRegistry, lists: ListSou
   if (spec.type === "backup" && spec.options.startObject !== undefined) {
     throw invalid("`startObject` is for restore and verify; a backup starts where `position` says");
   }
-  for (const listId of [spec.listId, spec.toListId]) if (listId !== undefined) checkList(spec, listId, lists);
+  if (spec.listId !== undefined) checkList(spec, spec.listId, spec.disk?.device, lists);
+  if (spec.toListId !== undefined) checkList(spec, spec.toListId, spec.toDisk?.device, lists);
 }
 
-function checkList(spec: JobSpec, listId: string, lists: ListSource): void {
+function checkList(spec: JobSpec, listId: string, device: string | undefined, lists: ListSource): void {
   const header = lists.header(listId);
   if (header === undefined) {
     throw new GantryError(
       "LIST_NOT_WHOLE",
       `List ${listId} of job ${spec.jobId} is not here whole; send it, then submit the job.`,
+    );
+  }
+  const listed = lists.device(listId);
+  if (listed !== device) {
+    throw new GantryError(
+      "JOB_INVALID",
+      `Job ${spec.jobId}: list ${listId} is of blocks of ${listed}, not of ${device}.`,
     );
   }
   if (listId === spec.listId) checkVolume(header, spec.volume);
