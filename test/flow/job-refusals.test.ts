@@ -44,6 +44,9 @@ test("a job whose devices, list or volume do not fit is not accepted", async (t)
     await refused(t, plant, await job(jobId, { volume }), "LIST_VOLUME_MISMATCH", /make a new list/);
   await refused(t, plant, await job("i", { options: { startObject: 3n } }), "JOB_INVALID", /startObject/);
 
+  await bridge.sendList(await rawList(directory, "of-spare", [{ name: "f", at: [[0, 0, 8]] }]), "spare");
+  await refused(t, plant, await job("l", { listId: "of-spare" }), "JOB_INVALID", /is of blocks of spare, not of disk0/);
+
   // A list that was opened, and of which nothing came.
   const half = await rawList(directory, "half", [{ name: "f", at: [[0, 0, 8]] }]);
   const glist = await Glist.open(half);
