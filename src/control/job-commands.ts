@@ -33,15 +33,15 @@ export function registerCommands(router: Router, room: CommandRoom): void {
       return answer(jobId);
     })
     .on("job.pause", async ({ jobId }) => {
-      queue.pause(jobId);
+      await queue.pause(jobId);
       return answer(jobId);
     })
     .on("job.resume", async ({ jobId }) => {
-      queue.resume(jobId);
+      await queue.resume(jobId);
       return answer(jobId);
     })
     .on("job.rate", async ({ jobId, bytesPerS }) => {
-      queue.rate(jobId, bytesPerS);
+      await queue.rate(jobId, bytesPerS);
       return answer(jobId);
     })
     .on("job.get", async ({ jobId }) => describe(queue.progress(jobId)))

@@ -145,37 +145,46 @@ export class JobQueue {
     }
     running.context.control.cancel();
     // Before it is acknowledged: a job that was cancelled must not go on in another life of the daemon.
-    await this.#options.plant.journal.askCancel(jobId);
+    await this.#options.plant.journal.ask(jobId, { cancel: true });
   }
 
-  pause(jobId: string): void {
-    const record = this.#record(jobId);
-    const running = this.#running.get(jobId);
-    if (running === undefined)
-      throw new GantryError("JOB_NOT_RUNNING", `Job ${jobId} is ${record.state}; only a running job can be paused.`);
-    running.context.control.pause();
-    this.#options.onProgress(liveProgress(running.context));
+  /** Holds a running job where it is, over restarts too, until it is resumed. */
+  async pause(jobId: string): Promise<void> {
+    const { control } = this.#runningJob(jobId);
+    await this.#options.plant.journal.ask(jobId, { paused: true });
+    control.pause();
+    this.#tellProgress(jobId);
   }
 
-  resume(jobId: string): void {
-    const record = this.#record(jobId);
-    const running = this.#running.get(jobId);
-    if (running === undefined)
-      throw new GantryError("JOB_NOT_RUNNING", `Job ${jobId} is ${record.state}; only a paused job can be resumed.`);
-    running.context.control.resume();
-    this.#options.onProgress(liveProgress(running.context));
+  async resume(jobId: string): Promise<void> {
+    const { control } = this.#runningJob(jobId);
+    await this.#options.plant.journal.ask(jobId, { paused: false });
+    control.resume();
+    this.#tellProgress(jobId);
   }
 
   /** Bytes per second, 0n: unlimited. Holds until the job ends. */
-  rate(jobId: string, bytesPerS: bigint): void {
+  async rate(jobId: string, bytesPerS: bigint): Promise<void> {
+    const context = this.#runningJob(jobId);
+    await this.#options.plant.journal.ask(jobId, { bytesPerS });
+    context.requestedBytesPerS = bytesPerS;
+    this.#applyRate(context);
+  }
+
+  /** Throws JOB_UNKNOWN, JOB_NOT_RUNNING. */
+  #runningJob(jobId: string): JobContext {
+    const { state } = this.#record(jobId);
     const running = this.#running.get(jobId);
-    if (running === undefined)
-      throw new GantryError(
-        "JOB_NOT_RUNNING",
-        `Job ${jobId} is ${this.#record(jobId).state}; only a running job has a rate.`,
-      );
-    running.context.requestedBytesPerS = bytesPerS;
-    this.#applyRate(running.context);
+    if (running !== undefined) return running.context;
+    throw new GantryError(
+      "JOB_NOT_RUNNING",
+      `Job ${jobId} is ${state}; only a running job can be paused, resumed or slowed down.`,
+    );
+  }
+
+  #tellProgress(jobId: string): void {
+    const running = this.#running.get(jobId);
+    if (running !== undefined) this.#options.onProgress(liveProgress(running.context));
   }
 
   progress(jobId: string): JobProgress | JobReport {
@@ -227,17 +236,19 @@ export class JobQueue {
 
   #launch(record: JobRecord): void {
     const { plant } = this.#options;
+    const { jobId } = record.spec;
+    const wish = plant.journal.wishFor(jobId);
     const context: JobContext = {
       ...plant,
       record,
       control: new RunControl(),
       meter: new Meter(),
       closing: false,
-      requestedBytesPerS: record.spec.options.bytesPerS ?? 0n,
+      requestedBytesPerS: wish.bytesPerS ?? record.spec.options.bytesPerS ?? 0n,
     };
-    const { jobId } = record.spec;
     // It runs all the same, to end the tape as every cancelled job does.
-    if (plant.journal.cancelAsked(jobId)) context.control.cancel();
+    if (wish.cancel === true) context.control.cancel();
+    if (wish.paused === true) context.control.pause();
     const settled = this.#runToEnd(context)
       .catch((error: unknown) => plant.log.error({ jobId, error }, "a job could not be ended properly"))
       .then(() => {

@@ -61,15 +61,28 @@ export interface JobRecord {
   readonly report?: JobReport;
 }
 
+/** What was asked of a job and acknowledged; it holds until the job ends, in the next life of the daemon too. */
+export interface JobWish {
+  readonly cancel?: boolean;
+  readonly paused?: boolean;
+  /** Bandwidth limit in place of the job's own; 0n: none. */
+  readonly bytesPerS?: bigint;
+}
+
 const VERSION = 1;
 
 /** Structured-clone bytes (node:v8), behind a version: bigint, typed arrays and undefined come back as they were. */
-export function encodeRecord(record: JobRecord): Uint8Array {
-  return serialize([VERSION, record]);
-}
+export const encodeRecord = (record: JobRecord): Uint8Array => serialize([VERSION, record]);
+
+export const encodeWish = (wish: JobWish): Uint8Array => serialize([VERSION, wish]);
 
 /** Throws STORE_CORRUPT when the bytes are no record of a version that this program knows. */
-export function decodeRecord(bytes: Uint8Array): JobRecord {
+export const decodeRecord = (bytes: Uint8Array): JobRecord => decode(bytes) as JobRecord;
+
+/** Throws STORE_CORRUPT. */
+export const decodeWish = (bytes: Uint8Array): JobWish => decode(bytes) as JobWish;
+
+function decode(bytes: Uint8Array): unknown {
   let value: unknown;
   try {
     value = deserialize(bytes);
@@ -82,5 +95,5 @@ export function decodeRecord(bytes: Uint8Array): JobRecord {
       "A job record in the state directory is of a version that is not known here.",
     );
   }
-  return value[1] as JobRecord;
+  return value[1];
 }

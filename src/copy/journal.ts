@@ -4,7 +4,15 @@
 import type { JobReport } from "../job.js";
 import { JOB_ENDS } from "../job.js";
 import type { Store, StoreChange, StoreKey } from "../sys/store.js";
-import { type Checkpoint, decodeRecord, encodeRecord, type JobRecord } from "./job-record.js";
+import {
+  type Checkpoint,
+  decodeRecord,
+  decodeWish,
+  encodeRecord,
+  encodeWish,
+  type JobRecord,
+  type JobWish,
+} from "./job-record.js";
 
 /** Digest of one member, as it goes into the manifest. */
 export interface MemberDigest {
@@ -23,7 +31,7 @@ export interface BlockCrcs {
 const MANIFESTS_KEPT = 8;
 
 const recordKey = (jobId: string): StoreKey => ["job", jobId];
-const cancelKey = (jobId: string): StoreKey => ["job-cancel", jobId];
+const wishKey = (jobId: string): StoreKey => ["job-wish", jobId];
 const dataKey = (jobId: string): StoreKey => ["job-data", jobId];
 
 export class Journal {
@@ -32,7 +40,7 @@ export class Journal {
   /** Next page number of each job's pages. */
   readonly #pages = new Map<string, number>();
   readonly #manifestPages = new Map<string, number>();
-  readonly #cancelled = new Set<string>();
+  readonly #wishes = new Map<string, JobWish>();
 
   constructor(store: Store) {
     this.#store = store;
@@ -44,7 +52,7 @@ export class Journal {
       const record = decodeRecord(value);
       this.#records.set(record.spec.jobId, record);
     }
-    for (const { key } of this.#store.under(["job-cancel"])) this.#cancelled.add(String(key[1]));
+    for (const { key, value } of this.#store.under(["job-wish"])) this.#wishes.set(String(key[1]), decodeWish(value));
     return [...this.#records.values()];
   }
 
@@ -62,14 +70,15 @@ export class Journal {
     this.#records.set(record.spec.jobId, record);
   }
 
-  /** That a running job is to be cancelled; in a key of its own, for the record is written by whoever runs the job. */
-  async askCancel(jobId: string): Promise<void> {
-    this.#cancelled.add(jobId);
-    await this.#store.put(cancelKey(jobId), new Uint8Array());
+  /** What is asked of a job that runs; in a key of its own, for the record is written by whoever runs the job. */
+  async ask(jobId: string, wish: JobWish): Promise<void> {
+    const all = { ...this.#wishes.get(jobId), ...wish };
+    this.#wishes.set(jobId, all);
+    await this.#store.put(wishKey(jobId), encodeWish(all));
   }
 
-  cancelAsked(jobId: string): boolean {
-    return this.#cancelled.has(jobId);
+  wishFor(jobId: string): JobWish {
+    return this.#wishes.get(jobId) ?? {};
   }
 
   /** A checkpoint: position, digests and block CRCs become durable together, or not at all. */
@@ -125,7 +134,7 @@ export class Journal {
       { put: recordKey(record.spec.jobId), value: encodeRecord(ended) },
       { deleteUnder: [...dataKey(record.spec.jobId), "members"] },
       { deleteUnder: [...dataKey(record.spec.jobId), "blocks"] },
-      { delete: cancelKey(record.spec.jobId) },
+      { delete: wishKey(record.spec.jobId) },
       ...this.#surplusManifests(record.spec.jobId),
     ]);
     this.#records.set(record.spec.jobId, ended);
@@ -169,7 +178,7 @@ export class Journal {
       ended.flatMap((jobId) => [
         { delete: recordKey(jobId) },
         // A cancel can be asked for while the job's end is written, and is then stored behind it.
-        { delete: cancelKey(jobId) },
+        { delete: wishKey(jobId) },
         { deleteUnder: dataKey(jobId) },
       ]),
     );
@@ -184,7 +193,7 @@ export class Journal {
   #drop(jobId: string): void {
     this.#pages.delete(jobId);
     this.#manifestPages.delete(jobId);
-    this.#cancelled.delete(jobId);
+    this.#wishes.delete(jobId);
   }
 
   #nextPage(jobId: string): number {

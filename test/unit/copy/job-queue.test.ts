@@ -98,7 +98,7 @@ test("what is kept of a cancel goes with its job", async (t) => {
   await queue.submit(SPEC);
   await queue.cancel("job");
   await report();
-  t.deepEqual([...store.under(["job-cancel"])], []);
+  t.deepEqual([...store.under(["job-wish"])], []);
 });
 
 test("a list is held from the moment that a job was found to be in order, and let go when the job cannot be stored", async (t) => {
