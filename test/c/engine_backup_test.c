@@ -407,15 +407,15 @@ static void tape_waits(void) {
     sched_yield();
     gt_copy_stats_get(r.copy, &r.stats);
   } while (r.stats.stream_offset < 10 * BLOCK);
-  uint64_t before = r.stats.tape_waits;
+  /* At most the moment in which gather is still on its way to find that there is no more. */
   takes_its_time(NULL, NULL);
   gt_copy_stats_get(r.copy, &r.stats);
-  CHECK_EQ(r.stats.tape_waits, before);
+  CHECK(r.stats.tape_waits <= 1);
   CHECK_EQ(gt_copy_append(r.copy, late.gather, late.gathers, NULL, 0, NULL, 0, &bad), 0);
   do {
     sched_yield();
     gt_copy_stats_get(r.copy, &r.stats);
-  } while (r.stats.tape_waits == before);
+  } while (r.stats.tape_waits == 0);
   atomic_store(&let_go, 1);
   gt_copy_finish(r.copy);
   CHECK_EQ(rig_wait(&r), GT_RESULT_OK);
