@@ -43,7 +43,9 @@ static int send_one(gt_sg *sg, gt_io *io) {
   }
   int error = written < 0 ? errno : EIO;
   bool full = error == EDOM || error == ENOMEM || error == EAGAIN || error == EINTR;
-  return full && sg->sent ? -EAGAIN : -error;
+  if (full && sg->sent) return -EAGAIN;
+  /* With nothing outstanding no answer would ever send it again: a command that waits for that would hang. */
+  return error == EAGAIN ? -EBUSY : -error;
 }
 
 static void send_waiting(gt_sg *sg) {
