@@ -1,6 +1,9 @@
 #include "device.h"
 
 #include <cerrno>
+#include <cstdio>
+#include <functional>
+#include <thread>
 
 namespace gantry {
 namespace {
@@ -21,6 +24,7 @@ Napi::Value OpenDisk(const Napi::CallbackInfo &info) {
   options.thin = args.Bool();
   options.read_only = args.Bool();
   options.max_transfer_blocks = args.U32();
+  options.volatile_cache = args.Bool();
   gt_device *device = nullptr;
   char sentence[kSentence] = "";
   int error = gt_disk_open(&options, &device, sentence, sizeof sentence);
@@ -36,11 +40,57 @@ Napi::Value OpenTape(const Napi::CallbackInfo &info) {
   options.product = OrNull(product);
   options.serial = OrNull(serial);
   options.max_block_bytes = args.U32();
+  options.volatile_cache = args.Bool();
   gt_device *device = nullptr;
   char sentence[kSentence] = "";
   int error = gt_tape_open(&options, &device, sentence, sizeof sentence);
   if (error) throw Failure(info.Env(), error, sentence);
   return WrapHandle(info.Env(), std::make_shared<DeviceCore>(device, true));
+}
+
+// Loading scans an image that has no usable index, and unloading waits for the medium: both take as long as the
+// tape is long, on a thread of their own. An environment that ends does not wait for it; the thread has a share of
+// the drive, so that closing the handle meanwhile takes nothing from under it.
+class TapeWork : public Letter {
+public:
+  // Called on the thread: a negative errno, perhaps with a sentence in err.
+  using Task = std::function<int(gt_device *tape, char *err, size_t err_len)>;
+
+  TapeWork(Napi::Env env, const std::shared_ptr<Mailbox> &mailbox, gt_device *tape, Task task)
+      : pledge(env, mailbox), tape_(gt_device_ref(tape), gt_device_unref), task_(std::move(task)) {}
+
+  void Run() {
+    error_ = task_(tape_.get(), sentence_, sizeof sentence_);
+    // What the last share leaves to be flushed is flushed here and not on the event loop.
+    tape_.reset();
+  }
+  void Open(Napi::Env env) override {
+    if (error_) return pledge.Reject(env, Failure(env, error_, sentence_));
+    pledge.Resolve(env, env.Undefined());
+  }
+
+  Pledge pledge;
+
+private:
+  std::shared_ptr<gt_device> tape_;
+  Task task_;
+  int error_ = 0;
+  char sentence_[kSentence] = "";
+};
+
+Napi::Value OnThread(const Napi::CallbackInfo &info, gt_device *tape, TapeWork::Task task) {
+  auto mailbox = Host::Of(info.Env()).mailbox;
+  auto work = std::make_shared<TapeWork>(info.Env(), mailbox, tape, std::move(task));
+  Napi::Promise promise = work->pledge.Promise();
+  try {
+    std::thread([work, mailbox] {
+      work->Run();
+      mailbox->Post(work);
+    }).detach();
+  } catch (const std::system_error &) {
+    work->pledge.Reject(info.Env(), Failure(info.Env(), -EAGAIN, "There is no thread to move the cartridge with."));
+  }
+  return promise;
 }
 
 gt_device *TapeOf(const Napi::CallbackInfo &info, Args &args) {
@@ -49,27 +99,37 @@ gt_device *TapeOf(const Napi::CallbackInfo &info, Args &args) {
   return core->Device(info.Env());
 }
 
-void TapeLoad(const Napi::CallbackInfo &info) {
+// tapeLoad(tape, path, capacity, earlyWarning, writeProtected, worm) → Promise
+Napi::Value TapeLoad(const Napi::CallbackInfo &info) {
   Args args(info);
   gt_device *tape = TapeOf(info, args);
   std::string path = args.Text();
   gt_cartridge_options cartridge = {};
-  cartridge.path = path.c_str();
   cartridge.capacity_bytes = args.U64();
   cartridge.early_warning_bytes = args.U64();
   cartridge.write_protected = args.Bool();
   cartridge.worm = args.Bool();
-  char sentence[kSentence] = "";
-  int error = gt_tape_load(tape, &cartridge, sentence, sizeof sentence);
-  if (error) throw Failure(info.Env(), error, sentence);
+  return OnThread(info, tape, [path, cartridge](gt_device *device, char *err, size_t err_len) {
+    gt_cartridge_options options = cartridge;
+    options.path = path.c_str();
+    return gt_tape_load(device, &options, err, err_len);
+  });
 }
 
-void TapeUnload(const Napi::CallbackInfo &info) {
+const char *WhyNotUnloaded(int error) {
+  if (error == -ENOMEDIUM) return "There is no cartridge in the drive.";
+  if (error == -EBUSY) return "An initiator prevents the removal of the cartridge.";
+  return "";
+}
+
+// tapeUnload(tape) → Promise
+Napi::Value TapeUnload(const Napi::CallbackInfo &info) {
   Args args(info);
-  int error = gt_tape_unload(TapeOf(info, args));
-  if (error == -ENOMEDIUM) throw Failure(info.Env(), error, "There is no cartridge in the drive.");
-  if (error == -EBUSY) throw Failure(info.Env(), error, "An initiator prevents the removal of the cartridge.");
-  if (error) throw Failure(info.Env(), error);
+  return OnThread(info, TapeOf(info, args), [](gt_device *device, char *err, size_t err_len) {
+    int error = gt_tape_unload(device);
+    snprintf(err, err_len, "%s", WhyNotUnloaded(error));
+    return error;
+  });
 }
 
 void Inject(const Napi::CallbackInfo &info) {

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "device/impl.h"
+#include "device/write_buffer.h"
 
 int gt_cartridge_look(gt_cartridge *cartridge, gt_tap_object *object) {
   uint64_t offset = cartridge->here.offset;
@@ -18,6 +19,8 @@ int gt_cartridge_look(gt_cartridge *cartridge, gt_tap_object *object) {
     *object = (gt_tap_object){.kind = cartridge->damaged ? GT_TAP_DAMAGED : GT_TAP_END, .next = offset};
     return 0;
   }
+  int error = cartridge->buffer ? gt_write_buffer_drain(cartridge) : 0;
+  if (error) return error;
   uint32_t word = cartridge->ahead_word;
   bool plain = cartridge->ahead_at == offset && word && word <= 0x0FFFFFFF;
   if (plain && gt_tap_record_bytes(word) <= cartridge->end.offset - offset) {
@@ -28,7 +31,7 @@ int gt_cartridge_look(gt_cartridge *cartridge, gt_tap_object *object) {
                               .next = offset + gt_tap_record_bytes(word)};
     return 0;
   }
-  int error = gt_tap_look(cartridge->fd, cartridge->size, offset, &cartridge->window, object);
+  error = gt_tap_look(cartridge->fd, cartridge->size, offset, &cartridge->window, object);
   /* There was an object when the image was scanned: whatever else is there now is damage. */
   if (!error && object->kind != GT_TAP_RECORD && object->kind != GT_TAP_MARK) object->kind = GT_TAP_DAMAGED;
   return error;
@@ -48,6 +51,8 @@ void gt_cartridge_pass(gt_cartridge *cartridge, const gt_tap_object *object) { m
 /* Walks from `place` while `object` or the files-th mark is not reached. 0: reached, -ENODATA: the end came
  * first. With before_mark, stops in front of that mark. */
 static int walk(gt_cartridge *cartridge, gt_tap_place *place, uint64_t object, uint64_t files, bool before_mark) {
+  int drained = cartridge->buffer ? gt_write_buffer_drain(cartridge) : 0;
+  if (drained) return drained;
   while (place->object < object && place->files < files) {
     gt_tap_object next;
     if (place->offset >= cartridge->end.offset) return -ENODATA;
@@ -104,8 +109,9 @@ bool gt_cartridge_near_end(const gt_cartridge *cartridge) {
 }
 
 /* Finds the end of data: from where the index can be believed, object by object. What was being written
- * when the writer was killed is no object. It stays where it is until the next write cuts it off: a length word that
- * was damaged looks the same, and what stands behind it may be somebody's only copy. */
+ * when the writer was killed is no object. It stays where it is until the next write cuts it off. A length word that
+ * was damaged looks much the same, and what stands behind it may be somebody's only copy: where a record is found to
+ * have been written whole behind it, nobody is told that data ends here. */
 static int find_end(gt_cartridge *cartridge) {
   gt_tap_object object;
   gt_tap_place *end = &cartridge->end;
@@ -117,7 +123,8 @@ static int find_end(gt_cartridge *cartridge) {
     gt_tap_index_note(&cartridge->index, end);
   }
   cartridge->damaged = object.kind == GT_TAP_DAMAGED;
-  return 0;
+  if (object.kind != GT_TAP_TORN) return 0;
+  return gt_tap_tail_is_whole(cartridge->fd, cartridge->size, end->offset, &cartridge->window, &cartridge->damaged);
 }
 
 static int open_image(gt_cartridge *cartridge, const gt_cartridge_options *options, char *err, size_t err_len) {

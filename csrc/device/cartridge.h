@@ -7,6 +7,8 @@
 #include "device/tap.h"
 #include "device/tap_index.h"
 
+struct gt_write_buffer;
+
 typedef struct gt_cartridge {
   int fd;
   char *index_path;
@@ -23,6 +25,7 @@ typedef struct gt_cartridge {
   uint64_t ahead_at;
   uint32_t ahead_word;
   gt_tap_window window;
+  struct gt_write_buffer *buffer; /* the drive's; NULL: records go into the file at once */
   gt_tap_index index;
 } gt_cartridge;
 

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "core/bytes.h"
+#include "device/write_buffer.h"
 
 enum { BATCH_BLOCKS = 64, MARKS_AT_ONCE = 4096 };
 /* An index is saved while a tape is written when this much, and an eighth of all, is new. */
@@ -55,12 +56,14 @@ static int make_end_here(gt_cartridge *cartridge) {
   cartridge->index_current = false;
   cartridge->ahead_at = UINT64_MAX;
   cartridge->window.have = 0;
-  if (cartridge->size == cartridge->here.offset) return 0;
+  bool cut = cartridge->size != cartridge->here.offset;
+  int error = cartridge->buffer ? gt_write_buffer_begin(cartridge, cut) : 0;
+  if (error || !cut) return error;
   if (cartridge->here.offset < cartridge->indexed) {
     if (unlink(cartridge->index_path) && errno != ENOENT) return -errno;
     cartridge->indexed = 0;
   }
-  if (ftruncate(cartridge->fd, (off_t)cartridge->here.offset)) return -errno;
+  if (!cartridge->buffer && ftruncate(cartridge->fd, (off_t)cartridge->here.offset)) return -errno;
   cartridge->size = cartridge->here.offset;
   cartridge->end = cartridge->here;
   cartridge->damaged = false;
@@ -78,8 +81,11 @@ static void skip_written(struct iovec **vectors, int *count, size_t written) {
   (*vectors)->iov_len -= written;
 }
 
-/* Writes all of the vectors at `offset`: 0 or a negative errno; *done = bytes that are there. */
-static int write_vectors(int fd, struct iovec *vectors, int count, uint64_t offset, uint64_t *done) {
+/* Writes all of the vectors at the head: 0 or a negative errno; *done = bytes that are there. */
+static int write_vectors(gt_cartridge *cartridge, struct iovec *vectors, int count, uint64_t *done) {
+  if (cartridge->buffer) return gt_write_buffer_put(cartridge, vectors, count, done);
+  int fd = cartridge->fd;
+  uint64_t offset = cartridge->here.offset;
   for (*done = 0; count;) {
     ssize_t put = pwritev(fd, vectors, count, (off_t)(offset + *done));
     if (put == 0 || (put < 0 && errno != EINTR)) return put ? -errno : -ENOSPC;
@@ -105,7 +111,8 @@ static int account(gt_cartridge *cartridge, uint64_t each, uint32_t data, uint32
     advance(cartridge, each, data, files);
   cartridge->end = cartridge->here;
   cartridge->size = cartridge->here.offset;
-  if (error && ftruncate(cartridge->fd, (off_t)cartridge->here.offset)) cartridge->size = UINT64_MAX;
+  if (error && !cartridge->buffer && ftruncate(cartridge->fd, (off_t)cartridge->here.offset))
+    cartridge->size = UINT64_MAX;
   return error;
 }
 
@@ -124,16 +131,18 @@ static int write_batch(gt_cartridge *cartridge, const uint8_t *data, uint32_t bl
     vectors[count++] = (struct iovec){(uint8_t *)data + (uint64_t)i * block_bytes, block_bytes};
     vectors[count++] = (struct iovec){glue, pad + (i + 1 < blocks ? 8 : 4)};
   }
-  int error = write_vectors(cartridge->fd, vectors, count, cartridge->here.offset, &done);
+  int error = write_vectors(cartridge, vectors, count, &done);
   return account(cartridge, gt_tap_record_bytes(block_bytes), block_bytes, 0, done, error);
 }
 
 int gt_cartridge_write(gt_cartridge *cartridge, const void *data, uint32_t block_bytes, uint32_t blocks,
                        uint32_t *written) {
   *written = 0;
+  uint64_t fit = GT_WRITE_BUFFER_BYTES / gt_tap_record_bytes(block_bytes);
+  uint32_t most = cartridge->buffer && fit < BATCH_BLOCKS ? (uint32_t)fit : BATCH_BLOCKS;
   int error = make_end_here(cartridge);
   while (!error && *written < blocks) {
-    uint32_t batch = blocks - *written < BATCH_BLOCKS ? blocks - *written : BATCH_BLOCKS;
+    uint32_t batch = blocks - *written < most ? blocks - *written : most;
     uint64_t before = cartridge->here.object;
     error = write_batch(cartridge, (const uint8_t *)data + (uint64_t)*written * block_bytes, block_bytes, batch);
     *written += (uint32_t)(cartridge->here.object - before);
@@ -148,7 +157,7 @@ int gt_cartridge_write_marks(gt_cartridge *cartridge, uint32_t marks) {
     uint32_t batch = marks < MARKS_AT_ONCE ? marks : MARKS_AT_ONCE;
     struct iovec vector = {(uint8_t *)zeros, (size_t)batch * 4};
     uint64_t done;
-    error = write_vectors(cartridge->fd, &vector, 1, cartridge->here.offset, &done);
+    error = write_vectors(cartridge, &vector, 1, &done);
     account(cartridge, 4, 0, 1, done, error);
     marks -= batch;
   }
@@ -164,6 +173,7 @@ int gt_cartridge_truncate(gt_cartridge *cartridge) {
 int gt_cartridge_sync(gt_cartridge *cartridge) {
   int failed;
   cartridge->unsynced = false;
+  if (cartridge->buffer && gt_write_buffer_drain(cartridge)) cartridge->sync_failed = true;
   while ((failed = fdatasync(cartridge->fd)) && errno == EINTR)
     continue;
   if (failed) cartridge->sync_failed = true;

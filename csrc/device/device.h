@@ -35,12 +35,14 @@ typedef struct gt_disk_options {
   bool thin;                             /* LBPME: UNMAP and WRITE SAME unmap punch holes */
   bool read_only;                        /* answers writes with DATA PROTECT, WRITE PROTECTED */
   uint32_t max_transfer_blocks;          /* VPD B0h; 0: 8 MiB */
+  bool volatile_cache;                   /* what was not synchronized is lost with the process */
 } gt_disk_options;
 int gt_disk_open(const gt_disk_options *options, gt_device **out, char *err, size_t err_len);
 
 typedef struct gt_tape_options {
   const char *vendor, *product, *serial;
   uint32_t max_block_bytes; /* READ BLOCK LIMITS; 0: 8 MiB */
+  bool volatile_cache;      /* a buffer in memory: what was not synchronized is lost with the process */
 } gt_tape_options;
 int gt_tape_open(const gt_tape_options *options, gt_device **out, char *err, size_t err_len);
 

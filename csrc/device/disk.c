@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "core/bytes.h"
+#include "device/disk_cache.h"
 
 enum { DEFAULT_TRANSFER_BYTES = 8 << 20, PHYSICAL_BYTES = 4096 };
 
@@ -134,6 +135,7 @@ static void disk_mode_changed(gt_device *device) {
 
 static void disk_destroy(gt_device *device) {
   gt_disk *disk = (gt_disk *)device;
+  gt_disk_cache_free(disk);
   close(disk->fd);
   pthread_rwlock_destroy(&disk->atomicity);
   gt_device_fini(device);
@@ -295,6 +297,7 @@ int gt_disk_open(const gt_disk_options *options, gt_device **out, char *err, siz
   uint32_t most = DEFAULT_TRANSFER_BYTES / options->block_bytes;
   disk->max_transfer_blocks = options->max_transfer_blocks ? options->max_transfer_blocks : most;
   error = open_backing(disk, options, err, err_len);
+  if (!error && options->volatile_cache) error = gt_disk_cache_make(disk);
   if (!error) error = init_lock(&disk->atomicity);
   if (!error) {
     char serial[17];
@@ -307,6 +310,7 @@ int gt_disk_open(const gt_disk_options *options, gt_device **out, char *err, siz
     }
     pthread_rwlock_destroy(&disk->atomicity);
   }
+  gt_disk_cache_free(disk);
   if (disk->fd >= 0) close(disk->fd);
   free(disk);
   return error;

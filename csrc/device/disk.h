@@ -5,6 +5,8 @@
 
 #include "device/impl.h"
 
+struct gt_disk_cache;
+
 typedef struct gt_disk {
   gt_device base;
   int fd;
@@ -17,6 +19,7 @@ typedef struct gt_disk {
   /* A failed fdatasync is told once by the kernel, and what was lost stays lost: from then on no
    * synchronization succeeds. */
   atomic_bool sync_failed;
+  struct gt_disk_cache *cache; /* NULL: blocks go into the file at once */
   /* Commands that change blocks hold it shared, read-modify-write commands alone; plain reads never. */
   pthread_rwlock_t atomicity;
 } gt_disk;
@@ -38,9 +41,12 @@ gt_span gt_disk_span(const uint8_t *cdb);
 bool gt_disk_checked_span(gt_cmd *cmd, uint64_t most, gt_span *span);
 bool gt_disk_has(const gt_disk *disk, uint64_t lba, uint64_t blocks);
 
-/* Whole transfers at byte offsets: 0, or a negative errno with *done = bytes moved before it. */
+/* Whole transfers of blocks: 0, or a negative errno with *done = bytes moved before it. The first two by way of the
+ * volatile cache, if the disk has one; the others straight from and to the file. */
 int gt_disk_pread(const gt_disk *disk, void *data, uint64_t bytes, uint64_t offset, uint64_t *done);
 int gt_disk_pwrite(const gt_disk *disk, const void *data, uint64_t bytes, uint64_t offset, uint64_t *done);
+int gt_disk_file_read(const gt_disk *disk, void *data, uint64_t bytes, uint64_t offset, uint64_t *done);
+int gt_disk_file_write(const gt_disk *disk, const void *data, uint64_t bytes, uint64_t offset, uint64_t *done);
 /* Compares what is on disk with `want`, of which the first `period` bytes repeat. 0, -EILSEQ (*done =
  * offset of the first difference) or another negative errno. */
 int gt_disk_compare(const gt_disk *disk, const uint8_t *want, uint64_t period, uint64_t bytes, uint64_t offset,

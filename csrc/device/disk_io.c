@@ -8,10 +8,11 @@
 #include <unistd.h>
 
 #include "core/bytes.h"
+#include "device/disk_cache.h"
 
 enum { SCRATCH_BYTES = 64 << 10, DPO_FUA_FUA = 0x08 };
 
-int gt_disk_pread(const gt_disk *disk, void *data, uint64_t bytes, uint64_t offset, uint64_t *done) {
+int gt_disk_file_read(const gt_disk *disk, void *data, uint64_t bytes, uint64_t offset, uint64_t *done) {
   for (*done = 0; *done < bytes;) {
     ssize_t got = pread(disk->fd, (uint8_t *)data + *done, bytes - *done, (off_t)(offset + *done));
     if (got > 0)
@@ -24,7 +25,7 @@ int gt_disk_pread(const gt_disk *disk, void *data, uint64_t bytes, uint64_t offs
   return 0;
 }
 
-int gt_disk_pwrite(const gt_disk *disk, const void *data, uint64_t bytes, uint64_t offset, uint64_t *done) {
+int gt_disk_file_write(const gt_disk *disk, const void *data, uint64_t bytes, uint64_t offset, uint64_t *done) {
   for (*done = 0; *done < bytes;) {
     ssize_t put = pwrite(disk->fd, (const uint8_t *)data + *done, bytes - *done, (off_t)(offset + *done));
     if (put > 0)
@@ -35,6 +36,16 @@ int gt_disk_pwrite(const gt_disk *disk, const void *data, uint64_t bytes, uint64
       return -errno;
   }
   return 0;
+}
+
+int gt_disk_pread(const gt_disk *disk, void *data, uint64_t bytes, uint64_t offset, uint64_t *done) {
+  if (disk->cache) return gt_disk_cache_read(disk, data, bytes, offset, done);
+  return gt_disk_file_read(disk, data, bytes, offset, done);
+}
+
+int gt_disk_pwrite(const gt_disk *disk, const void *data, uint64_t bytes, uint64_t offset, uint64_t *done) {
+  if (disk->cache) return gt_disk_cache_write(disk, data, bytes, offset, done);
+  return gt_disk_file_write(disk, data, bytes, offset, done);
 }
 
 gt_span gt_disk_span(const uint8_t *cdb) {
@@ -87,6 +98,7 @@ void gt_disk_settle(gt_cmd *cmd, bool force) {
   gt_disk *disk = gt_disk_of(cmd);
   if (!force && !atomic_load_explicit(&disk->write_through, memory_order_relaxed)) return;
   int failed = 0;
+  if (disk->cache && gt_disk_cache_destage(disk, 0, disk->blocks)) atomic_store(&disk->sync_failed, true);
   while ((failed = fdatasync(disk->fd)) && errno == EINTR)
     continue;
   if (failed) atomic_store(&disk->sync_failed, true);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "core/bytes.h"
+#include "device/disk_cache.h"
 
 enum { SAME_VECTORS = 256, ANCHOR = 0x10, UNMAP = 0x08, NDOB = 0x01 };
 enum { STATUS_MAPPED = 0, STATUS_DEALLOCATED = 1, STATUS_DESCRIPTORS = 64 };
@@ -17,7 +18,10 @@ enum { STATUS_MAPPED = 0, STATUS_DEALLOCATED = 1, STATUS_DESCRIPTORS = 64 };
 static int write_repeated(const gt_disk *disk, const gt_span *span, const uint8_t *block, uint64_t *done) {
   struct iovec vectors[SAME_VECTORS];
   uint64_t bytes = span->blocks * disk->block_bytes;
-  for (*done = 0; *done < bytes;) {
+  *done = 0;
+  int error = disk->cache ? gt_disk_cache_destage(disk, span->lba, span->blocks) : 0;
+  if (error) return error;
+  while (*done < bytes) {
     /* A short write may end inside a block: the first vector takes up its rest. */
     uint64_t into = *done % disk->block_bytes, left = bytes - *done;
     int count = 0;
@@ -37,18 +41,20 @@ static int write_repeated(const gt_disk *disk, const gt_span *span, const uint8_
   return 0;
 }
 
-/* Makes a hole; where the file system has none, writes zeros. */
+/* Makes a hole; where the file system has none, writes zeros. EINVAL is a block device whose own blocks are larger than
+ * ours: it has holes, but not of this size. */
 static int unmap_span(const gt_disk *disk, const gt_span *span, uint64_t *done) {
   static const uint8_t zeros[4096];
   *done = 0;
   if (!span->blocks) return 0;
-  int failed;
+  int failed = disk->cache ? gt_disk_cache_destage(disk, span->lba, span->blocks) : 0;
+  if (failed) return failed;
   do {
     failed = fallocate(disk->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)(span->lba * disk->block_bytes),
                        (off_t)(span->blocks * disk->block_bytes));
   } while (failed && errno == EINTR);
   if (!failed) return 0;
-  if (errno != EOPNOTSUPP && errno != ENOSYS && errno != ENODEV) return -errno;
+  if (errno != EOPNOTSUPP && errno != ENOSYS && errno != ENODEV && errno != EINVAL) return -errno;
   return write_repeated(disk, span, zeros, done);
 }
 
@@ -142,6 +148,7 @@ void gt_disk_lba_status(gt_cmd *cmd) {
   uint64_t lba = gt_load_be64(cmd->cdb + 2);
   uint32_t allocation = gt_load_be32(cmd->cdb + 10);
   if (!gt_disk_has(disk, lba, 1)) return gt_fail(cmd, GT_KEY_ILLEGAL_REQUEST, GT_ASC_LBA_OUT_OF_RANGE);
+  if (disk->cache) gt_disk_cache_destage(disk, 0, disk->blocks); /* what fails is told by the next synchronization */
   size_t at = 8;
   while (lba < disk->blocks && at + 16 <= sizeof data && (at == 8 || at + 16 <= allocation)) {
     uint64_t blocks = same_status(disk, lba, &data[at + 12]);

@@ -85,6 +85,7 @@ static void tape_destroy(gt_device *device) {
   gt_tape *tape = (gt_tape *)device;
   if (tape->cartridge) gt_cartridge_close(tape->cartridge);
   gt_device_fini(device);
+  free(tape->buffer);
   free(tape);
 }
 
@@ -165,9 +166,11 @@ int gt_tape_open(const gt_tape_options *options, gt_device **out, char *err, siz
   gt_tape *tape = calloc(1, sizeof *tape);
   if (!tape) return -ENOMEM;
   tape->max_block_bytes = options->max_block_bytes ? options->max_block_bytes : MAX_BLOCK_BYTES;
+  /* Pages that nothing was ever written to take no memory. */
+  if (options->volatile_cache && !(tape->buffer = calloc(1, sizeof *tape->buffer))) return free(tape), -ENOMEM;
   error = gt_device_init(&tape->base, &tape_class, options->vendor, options->product,
                          options->serial ? options->serial : serial);
-  if (error) return free(tape), error;
+  if (error) return free(tape->buffer), free(tape), error;
   *out = &tape->base;
   return 0;
 }
@@ -183,6 +186,7 @@ int gt_tape_load(gt_device *device, const gt_cartridge_options *options, char *e
   pthread_mutex_lock(&device->lock);
   bool taken = tape->cartridge != NULL;
   if (!taken) {
+    cartridge->buffer = cartridge->write_protected ? NULL : tape->buffer;
     tape->cartridge = cartridge;
     tape->unloaded = false;
     gt_device_attention(device, GT_UA_MEDIUM_CHANGED, -1);

@@ -6,10 +6,12 @@
 
 #include "device/cartridge.h"
 #include "device/impl.h"
+#include "device/write_buffer.h"
 
 typedef struct gt_tape {
   gt_device base;
   gt_cartridge *cartridge; /* NULL: none in the drive */
+  gt_write_buffer *buffer; /* NULL: the drive has none */
   bool unloaded;           /* LOAD UNLOAD: it is in the drive, and not ready */
   bool unbuffered;         /* BUFFERED MODE is zero: GOOD means on the medium */
   uint32_t block_length;   /* of the mode block descriptor; 0: variable only */

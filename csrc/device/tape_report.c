@@ -11,17 +11,33 @@ static uint8_t position_flags(const gt_cartridge *cartridge) {
   return (uint8_t)((cartridge->here.object ? 0 : BOP) | (gt_cartridge_near_end(cartridge) ? EOP : 0));
 }
 
-/* Short form (SSC-4 7.7.2). Nothing is ever in a buffer, so both locations are the head's. An object number
- * of more than 32 bits does not fit: LOLU. */
+/* What is in the object buffer: the first logical object location is the head's, the last one that of the next object
+ * to go onto the medium. Without a buffer both are the head's. */
+typedef struct gt_buffered {
+  uint64_t next, objects, bytes;
+} gt_buffered;
+
+static gt_buffered buffered(const gt_cartridge *cartridge) {
+  const gt_write_buffer *buffer = cartridge->buffer;
+  if (!buffer || !buffer->used) return (gt_buffered){.next = cartridge->here.object};
+  return (gt_buffered){.next = buffer->base.object,
+                       .objects = cartridge->here.object - buffer->base.object,
+                       .bytes = cartridge->here.data - buffer->base.data};
+}
+
+/* Short form (SSC-4 7.7.2). An object number of more than 32 bits does not fit: LOLU. */
 void gt_tape_position_short(gt_cmd *cmd) {
   const gt_cartridge *cartridge = gt_tape_of(cmd)->cartridge;
+  gt_buffered now = buffered(cartridge);
   uint8_t data[20] = {0};
   data[0] = position_flags(cartridge);
   if (cartridge->here.object > UINT32_MAX) {
     data[0] |= LOLU;
   } else {
     gt_store_be32(data + 4, (uint32_t)cartridge->here.object);
-    gt_store_be32(data + 8, (uint32_t)cartridge->here.object);
+    gt_store_be32(data + 8, (uint32_t)now.next);
+    gt_store_be24(data + 13, (uint32_t)now.objects);
+    gt_store_be32(data + 16, (uint32_t)now.bytes);
   }
   gt_reply(cmd, data, sizeof data, sizeof data);
 }
@@ -39,11 +55,14 @@ void gt_tape_position_long(gt_cmd *cmd) {
 /* Extended form (SSC-4 7.7.4). */
 void gt_tape_position_extended(gt_cmd *cmd) {
   const gt_cartridge *cartridge = gt_tape_of(cmd)->cartridge;
+  gt_buffered now = buffered(cartridge);
   uint8_t data[32] = {0};
   data[0] = position_flags(cartridge);
   gt_store_be16(data + 2, sizeof data - 4);
+  gt_store_be24(data + 5, (uint32_t)now.objects);
   gt_store_be64(data + 8, cartridge->here.object);
-  gt_store_be64(data + 16, cartridge->here.object);
+  gt_store_be64(data + 16, now.next);
+  gt_store_be64(data + 24, now.bytes);
   gt_reply(cmd, data, sizeof data, gt_load_be16(cmd->cdb + 7));
 }
 

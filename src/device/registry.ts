@@ -33,8 +33,13 @@ export class DeviceRegistry {
     }
   }
 
-  stop(): void {
-    for (const device of this.#emulated.values()) device.close();
+  /** Cartridges are taken out first, so that nothing is left to be flushed and the next load needs no scan. */
+  async stop(): Promise<void> {
+    for (const [drive, device] of this.#emulated) {
+      // What a cartridge says against it was said to whoever wrote on it; the drive is closed all the same.
+      if (this.#loaded.delete(drive)) await (device as EmulatedTape).unload().catch(() => {});
+      device.close();
+    }
     this.#emulated.clear();
   }
 
@@ -92,7 +97,7 @@ export class DeviceRegistry {
    * there, or when the drive has nobody who could load it.
    * @param create makes a blank cartridge when there is none of that name
    */
-  load(drive: string, cartridge: string, create: boolean): void {
+  async load(drive: string, cartridge: string, create: boolean): Promise<void> {
     const config = this.config(drive);
     const device = this.#emulated.get(drive);
     if (config.transport !== "virtual" || config.type !== "tape" || device === undefined) {
@@ -114,9 +119,9 @@ export class DeviceRegistry {
       );
     }
     const tape = device as EmulatedTape;
-    if (this.#loaded.has(drive)) tape.unload();
+    if (this.#loaded.has(drive)) await tape.unload();
     this.#loaded.delete(drive);
-    tape.load({
+    await tape.load({
       path,
       capacityBytes: BigInt(config.capacity_mib) * MIB,
       ...(config.early_warning_kib > 0 ? { earlyWarningBytes: BigInt(config.early_warning_kib) * 1024n } : {}),
@@ -129,7 +134,7 @@ export class DeviceRegistry {
     try {
       if (config.type === "tape") {
         mkdirSync(config.path, { recursive: true });
-        return this.#native.openTape({ serial });
+        return this.#native.openTape({ serial, volatileCache: config.volatile_cache });
       }
       const blocks = config.size_mib === undefined ? 0n : (BigInt(config.size_mib) * MIB) / BigInt(config.block_bytes);
       return this.#native.openDisk({
@@ -139,6 +144,7 @@ export class DeviceRegistry {
         serial,
         thin: config.thin,
         readOnly: config.read_only,
+        volatileCache: config.volatile_cache,
       });
     } catch (error) {
       throw new GantryError("DEVICE_UNUSABLE", `Device ${config.name} cannot be opened: ${messageOf(error)}`, {

@@ -35,8 +35,9 @@ export interface Addon {
     thin: boolean,
     readOnly: boolean,
     maxTransferBlocks: number,
+    volatileCache: boolean,
   ): DeviceHandle;
-  openTape(vendor: Text, product: Text, serial: Text, maxBlockBytes: number): DeviceHandle;
+  openTape(vendor: Text, product: Text, serial: Text, maxBlockBytes: number, volatileCache: boolean): DeviceHandle;
   tapeLoad(
     tape: DeviceHandle,
     path: string,
@@ -44,8 +45,8 @@ export interface Addon {
     earlyWarningBytes: bigint,
     writeProtected: boolean,
     worm: boolean,
-  ): void;
-  tapeUnload(tape: DeviceHandle): void;
+  ): Promise<void>;
+  tapeUnload(tape: DeviceHandle): Promise<void>;
   deviceInject(
     device: DeviceHandle,
     opcode: number,

@@ -1,7 +1,7 @@
 // Emulated devices: checks the options in words and holds the handle.
 import type { Addon, DeviceHandle } from "./addon.js";
 import { flag, integer, oneOf, optionalText, text, U16_MAX, U32_MAX, U64_MAX, wide } from "./check.js";
-import { call } from "./failure.js";
+import { call, callLater } from "./failure.js";
 import type { CartridgeOptions, DiskOptions, EmulatedDevice, EmulatedTape, Fault, TapeOptions } from "./types.js";
 
 // Lengths of the INQUIRY fields, SPC-4 6.6.2; the unit serial number page has room for more than anybody uses.
@@ -56,21 +56,28 @@ class Device implements EmulatedDevice {
 }
 
 class Tape extends Device implements EmulatedTape {
-  load(cartridge: CartridgeOptions): void {
-    call(() =>
-      this.addon.tapeLoad(
-        this.handle,
-        text("path", cartridge.path),
-        wide("capacityBytes", cartridge.capacityBytes, 0n),
-        wide("earlyWarningBytes", cartridge.earlyWarningBytes, 0n),
-        flag("writeProtected", cartridge.writeProtected),
-        flag("worm", cartridge.worm),
-      ),
+  /** Settled when the last load or unload that was asked for has ended, well or not. */
+  #turn: Promise<void> = Promise.resolve();
+
+  async load(cartridge: CartridgeOptions): Promise<void> {
+    const path = text("path", cartridge.path);
+    const capacityBytes = wide("capacityBytes", cartridge.capacityBytes, 0n);
+    const earlyWarningBytes = wide("earlyWarningBytes", cartridge.earlyWarningBytes, 0n);
+    const writeProtected = flag("writeProtected", cartridge.writeProtected);
+    const worm = flag("worm", cartridge.worm);
+    await this.#inTurn(() =>
+      this.addon.tapeLoad(this.handle, path, capacityBytes, earlyWarningBytes, writeProtected, worm),
     );
   }
 
-  unload(): void {
-    call(() => this.addon.tapeUnload(this.handle));
+  async unload(): Promise<void> {
+    await this.#inTurn(() => this.addon.tapeUnload(this.handle));
+  }
+
+  #inTurn(work: () => Promise<void>): Promise<void> {
+    const ended = this.#turn.then(() => callLater(work));
+    this.#turn = ended.catch(() => {});
+    return ended;
   }
 }
 
@@ -86,6 +93,7 @@ export function openDisk(addon: Addon, options: DiskOptions): EmulatedDevice {
       flag("thin", options.thin),
       flag("readOnly", options.readOnly),
       integer("maxTransferBlocks", options.maxTransferBlocks, 0, U32_MAX, 0),
+      flag("volatileCache", options.volatileCache),
     ),
   );
   return new Device(addon, handle);
@@ -98,6 +106,7 @@ export function openTape(addon: Addon, options: TapeOptions): EmulatedTape {
       optionalText("product", options.product, PRODUCT_BYTES),
       optionalText("serial", options.serial, SERIAL_BYTES),
       integer("maxBlockBytes", options.maxBlockBytes, 0, MAX_BLOCK_BYTES, 0),
+      flag("volatileCache", options.volatileCache),
     ),
   );
   return new Tape(addon, handle);

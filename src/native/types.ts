@@ -42,10 +42,12 @@ export interface EmulatedDevice {
   close(): void;
 }
 
+/** Loading and unloading run one after the other, in the order of their calls, and off the event loop. */
 export interface EmulatedTape extends EmulatedDevice {
-  load(cartridge: CartridgeOptions): void;
-  /** Throws NativeError ENOMEDIUM, EBUSY. */
-  unload(): void;
+  /** Resolves when the cartridge is in the drive. A cartridge without a usable index is scanned whole. */
+  load(cartridge: CartridgeOptions): Promise<void>;
+  /** Resolves when all that was written is on the medium. Rejects with errno ENOMEDIUM, EBUSY. */
+  unload(): Promise<void>;
 }
 
 export interface DiskOptions {
@@ -59,6 +61,8 @@ export interface DiskOptions {
   readonly thin?: boolean;
   readonly readOnly?: boolean;
   readonly maxTransferBlocks?: number;
+  /** What was not synchronised is lost with the process. */
+  readonly volatileCache?: boolean;
 }
 
 export interface TapeOptions {
@@ -66,6 +70,8 @@ export interface TapeOptions {
   readonly product?: string;
   readonly serial?: string;
   readonly maxBlockBytes?: number;
+  /** What was not synchronised is lost with the process. */
+  readonly volatileCache?: boolean;
 }
 
 export interface CartridgeOptions {

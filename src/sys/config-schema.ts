@@ -93,6 +93,7 @@ const virtualDevice = v.strictObject({
   size_mib: v.optional(whole(1, 1_073_741_824)),
   thin: v.optional(flag, true),
   read_only: v.optional(flag, false),
+  volatile_cache: v.optional(flag, false),
   serial: v.optional(text(32)),
   capacity_mib: v.optional(whole(0, 1_073_741_824), 0),
   early_warning_kib: v.optional(whole(0, 1_073_741_824), 0),
