@@ -66,7 +66,7 @@ class Backup {
     const { spec } = this.#context.record;
     const device = spec.tape?.device ?? "";
     this.#context.meter.cartridge = volume.cartridge;
-    if (volume.cartridge !== "") this.#context.devices.load(device, volume.cartridge, true);
+    if (volume.cartridge !== "") await this.#context.devices.load(device, volume.cartridge, true);
     const drive = await this.#context.devices.openTape(device, () => this.#context.control.cancelled);
     try {
       if (drive.writeProtected) {

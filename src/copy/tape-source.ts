@@ -41,7 +41,7 @@ export class TapeSource {
     const device = this.#context.record.spec.tape?.device ?? "";
     const cartridge = this.#cartridges[index] ?? "";
     this.#context.meter.cartridge = cartridge;
-    if (cartridge !== "") this.#context.devices.load(device, cartridge, false);
+    if (cartridge !== "") await this.#context.devices.load(device, cartridge, false);
     return this.#context.devices.openTape(device, () => this.#context.control.cancelled);
   }
 

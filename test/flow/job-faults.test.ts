@@ -221,8 +221,8 @@ test.serial(
     failedWith(t, await verify("nowhere", "NOWHERE"), "MEDIA_MISSING", /NOWHERE is not among those of tape0/);
     succeeded(t, await backup("A00001"));
     const drive = (await device("tape0")) as EmulatedTape;
-    drive.unload();
-    drive.load({ path: tap("A00001"), writeProtected: true });
+    await drive.unload();
+    await drive.load({ path: tap("A00001"), writeProtected: true });
     const before = readFileSync(tap("A00001"));
     const report = await backup("protected", { cartridges: [], options: { position: "overwrite" } });
     failedWith(t, report, "TAPE_WRITE_PROTECTED", /tape0/);

@@ -118,8 +118,8 @@ async function openDisk(file: string, content: Buffer, blockBytes: 512 | 4096) {
 
 async function openTape(file: string, capacityBytes: bigint) {
   const drive = await openTestTape(native, `${file}.none`);
-  drive.device.unload();
-  drive.device.load({ path: file, capacityBytes });
+  await drive.device.unload();
+  await drive.device.load({ path: file, capacityBytes });
   await ready(drive.lu);
   return drive;
 }

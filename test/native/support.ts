@@ -83,7 +83,7 @@ export interface TestTape {
 
 export async function openTestTape(plane: Native, path: string): Promise<TestTape> {
   const device = plane.openTape({});
-  device.load({ path });
+  await device.load({ path });
   const lu = await plane.openLu({ transport: "virtual", device });
   await ready(lu);
   return { device, lu, unit: { lu, type: 1, blockBytes: 0, blocks: 0n, maxIoBytes: 0 } };

@@ -48,7 +48,7 @@ async function open(place: EnginePlace, bytes: number): Promise<CopyLu> {
     return { lu, type: 0, blockBytes: BLOCK_BYTES, blocks, maxIoBytes: 0 };
   }
   const device = native.openTape({});
-  device.load({ path: place.tape });
+  await device.load({ path: place.tape });
   if (place.bytesPerS !== undefined) device.pace(BigInt(place.bytesPerS));
   return {
     lu: await ready(await native.openLu({ transport: "virtual", device })),

@@ -1,9 +1,10 @@
 // How far a program came before it ended: each step leaves the data plane in another state. Run as a
 // process or as a worker thread; `ending` says how it ends after the step.
+import { writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Copy, type CopyLu, type Native, ProgramBuilder } from "../../../src/native/index.js";
+import { type Copy, type CopyLu, type EmulatedTape, type Native, ProgramBuilder } from "../../../src/native/index.js";
 import { Cdb, openTestDisk, openTestTape, RING, TAPE_BLOCK, type TestDisk, type TestTape } from "../support.js";
 
 const BLOCKS = 65_536n;
@@ -54,6 +55,14 @@ async function emptyCopy(stage: Stage, taking: boolean): Promise<void> {
 
 const nothing = (): void => {};
 
+/** A drive that takes a cartridge of 100,000 filemarks without an index: it is read from its beginning to its end. */
+function scanned(plane: Native, folder: string): { readonly tape: EmulatedTape; readonly load: Promise<void> } {
+  const path = join(folder, "long.tap");
+  writeFileSync(path, Buffer.alloc(400_000));
+  const tape = plane.openTape({});
+  return { tape, load: tape.load({ path }) };
+}
+
 /** Begins what must not be awaited; whoever does not expect its failure hears of it. */
 function begin(work: Promise<unknown>): void {
   work.then(nothing, nothing);
@@ -61,9 +70,22 @@ function begin(work: Promise<unknown>): void {
 
 export const STEPS: Readonly<Record<string, (stage: Stage) => unknown>> = {
   loaded: ({ plane }) => plane.crc32c(new Uint8Array(9)),
-  "devices open": ({ plane, folder }) => {
+  "devices open": async ({ plane, folder }) => {
     plane.openDisk({ path: join(folder, "disk"), blockBytes: 512, blocks: BLOCKS });
-    plane.openTape({}).load({ path: join(folder, "tape.tap") });
+    await plane.openTape({}).load({ path: join(folder, "tape.tap") });
+  },
+  "a cartridge being scanned": ({ plane, folder }) => begin(scanned(plane, folder).load),
+  "a cartridge being scanned, its drive closed": ({ plane, folder }) => {
+    const { tape, load } = scanned(plane, folder);
+    begin(load);
+    tape.close();
+  },
+  "a cartridge being unloaded": async ({ plane, folder }) => {
+    const { tape, load } = scanned(plane, folder);
+    await load;
+    begin(tape.unload());
+    begin(tape.load({ path: join(folder, "next.tap") }));
+    tape.close();
   },
   "a unit being opened": ({ plane, folder }) => {
     const device = plane.openDisk({ path: join(folder, "disk"), blockBytes: 512, blocks: BLOCKS });
