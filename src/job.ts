@@ -110,6 +110,20 @@ export interface JobProgress {
   readonly tapeWaits: bigint;
 }
 
+/** Something on tape (or on a disk that was compared with it) that is not as it was written. */
+export interface Miscompare {
+  /** Name in the archive; "" where it is known of no member. */
+  readonly member: string;
+  /** Archive offset: of the member's data, or of the tape block. */
+  readonly streamOffset: bigint;
+  /** Byte of the member's data, holes not counted, from which on it is damaged. */
+  readonly memberOffset?: bigint;
+  readonly cartridge?: string;
+  /** Logical object number of the tape block. */
+  readonly object?: bigint;
+  readonly reason: string;
+}
+
 /** The final report, retained on MQTT and kept in the state directory. */
 export interface JobReport extends JobProgress {
   readonly failure?: JobFailure;
@@ -124,7 +138,7 @@ export interface JobReport extends JobProgress {
   /** CRC32C of the whole manifest: names the archive's content. */
   readonly manifestCrc32c?: number;
   readonly lost: readonly LostBlocks[];
-  readonly miscompares: readonly { readonly member: string; readonly streamOffset: bigint; readonly reason: string }[];
+  readonly miscompares: readonly Miscompare[];
   readonly retries: bigint;
   readonly resumes: number;
   readonly sourceWaitMs: number;

@@ -1,7 +1,10 @@
 // What a reader needs of a whole manifest before it starts: how many members, and the cartridges.
 
 import { GantryError } from "../sys/errors.js";
+import type { ManifestEnd } from "./archive/manifest-format.js";
 import { ManifestWalk } from "./archive/manifest-walk.js";
+import { type OwnLayout, ownLayout } from "./archive/regions.js";
+import { padding } from "./archive/ustar.js";
 import type { ArchiveVolume } from "./archive/volumes.js";
 import type { JobContext } from "./job-context.js";
 import type { FoundManifest } from "./manifest-finder.js";
@@ -11,6 +14,9 @@ export interface ManifestFacts {
   /** Data bytes stored. */
   readonly bytes: bigint;
   readonly volumes: readonly ArchiveVolume[];
+  readonly createdMs: number;
+  readonly end: ManifestEnd;
+  readonly own: OwnLayout;
 }
 
 /** Walks the manifest once, and holds its cartridges against those of the job. Throws ARCHIVE_INVALID. */
@@ -18,13 +24,17 @@ export async function manifestFacts(context: JobContext, found: FoundManifest): 
   const walk = new ManifestWalk(found.source);
   let members = 0;
   let bytes = 0n;
+  let after: bigint | undefined;
   for (let member = await walk.member(); member !== undefined; member = await walk.member()) {
     members++;
     bytes += member.bytes;
+    after = member.data + member.bytes + padding(member.bytes);
   }
-  if (walk.end === undefined)
+  const { end, head } = walk;
+  if (end === undefined || head === undefined)
     throw new GantryError("ARCHIVE_INVALID", "The manifest does not say on which cartridges the archive lies.");
-  return { members, bytes, volumes: joinVolumes(context, walk.end.volumes, found) };
+  const own = ownLayout(after, found.trailer, head.createdMs, end.blocks.offset);
+  return { members, bytes, volumes: joinVolumes(context, end.volumes, found), createdMs: head.createdMs, end, own };
 }
 
 /**

@@ -1,6 +1,6 @@
 // How far a restore or a verification is, in members: what the engine reported, what of it a checkpoint covers and
 // so is in the journal, and what differed. A job that goes on starts behind the last member that is covered.
-import type { JobReport } from "../job.js";
+import type { Miscompare } from "../job.js";
 import { GantryError } from "../sys/errors.js";
 import type { DigestCheck } from "./archive/digest-check.js";
 import type { MidEvent } from "./copy-run.js";
@@ -9,7 +9,8 @@ import type { ReadingProgress } from "./job-record.js";
 import type { BlockCrcs } from "./journal.js";
 import { REPORT_ENTRIES } from "./results.js";
 
-export type Miscompare = JobReport["miscompares"][number];
+export type { Miscompare };
+
 type DigestEvent = Extract<MidEvent, { type: "digest" }>;
 type CheckpointEvent = Extract<MidEvent, { type: "checkpoint" }>;
 
@@ -18,8 +19,8 @@ export class ReadingBook {
   readonly #archiveId: string;
   /** Everything that was judged. */
   #now: ReadingProgress;
-  /** The same after each member that no checkpoint covers yet, oldest first. */
-  #pending: ReadingProgress[] = [];
+  /** The same after each finding that no checkpoint covers yet, oldest first, and the stream position of the finding. */
+  #pending: { readonly at: bigint; readonly progress: ReadingProgress }[] = [];
   #blocks: BlockCrcs[] = [];
 
   /** Takes up what the journal has. Throws ARCHIVE_INVALID when the tape is not the one that the job began with. */
@@ -27,7 +28,10 @@ export class ReadingBook {
     this.#context = context;
     this.#archiveId = archiveId;
     const none = { archiveId, tag: 0, offset: 0n, members: 0, differing: 0, miscompares: [] };
-    this.#now = context.record.reading ?? none;
+    // Without a member that is behind it a job reads, and finds, everything again.
+    const { reading } = context.record;
+    this.#now =
+      reading === undefined || reading.tag === 0 ? { ...none, archiveId: reading?.archiveId ?? archiveId } : reading;
     if (this.#now.archiveId !== archiveId) {
       throw new GantryError(
         "ARCHIVE_INVALID",
@@ -62,7 +66,7 @@ export class ReadingBook {
     const verdict = digests.take(event.tag, event.bytes, event);
     if (verdict === undefined) return;
     const { members, differing, miscompares } = this.#now;
-    const found: Miscompare = { member: verdict.name, streamOffset: event.streamOffset, reason: verdict.fault };
+    const found: Miscompare = { member: verdict.name, streamOffset: verdict.data, reason: verdict.fault };
     this.#now = {
       archiveId: this.#archiveId,
       tag: event.tag,
@@ -71,8 +75,16 @@ export class ReadingBook {
       differing: verdict.ok ? differing : differing + 1,
       miscompares: verdict.ok || miscompares.length >= REPORT_ENTRIES ? miscompares : [...miscompares, found],
     };
-    this.#pending.push(this.#now);
+    this.#pending.push({ at: event.streamOffset, progress: this.#now });
     this.#context.meter.membersDone = this.#now.members;
+  }
+
+  /** Something else that differs, found at this stream position. */
+  note(found: Miscompare, offset: bigint): void {
+    const { differing, miscompares } = this.#now;
+    this.#now = { ...this.#now, differing: differing + 1 };
+    if (miscompares.length < REPORT_ENTRIES) this.#now = { ...this.#now, miscompares: [...miscompares, found] };
+    this.#pending.push({ at: offset, progress: this.#now });
   }
 
   /** Checksums of tape blocks that were read; they go into the journal with the next checkpoint. */
@@ -82,10 +94,10 @@ export class ReadingBook {
 
   /** Journals what the checkpoint covers; does nothing when that is no more than is journalled already. */
   async checkpoint({ streamOffset, object, digest }: CheckpointEvent): Promise<void> {
-    const open = this.#pending.findIndex(({ offset }) => offset > streamOffset);
+    const open = this.#pending.findIndex(({ at }) => at > streamOffset);
     const covered = this.#pending.splice(0, open < 0 ? this.#pending.length : open);
     const blocks = this.#blocks.splice(0);
-    const reading = covered.at(-1) ?? this.#context.record.reading;
+    const reading = covered.at(-1)?.progress ?? this.#context.record.reading;
     if (reading === undefined || (covered.length === 0 && blocks.length === 0)) {
       this.#blocks.push(...blocks);
       return;

@@ -100,7 +100,11 @@ export function reportOf(record: JobRecord, meter: Meter, outcome: ReportOutcome
     ...(record.spec.tape === undefined ? {} : { tapeBlockBytes: record.tapeBlockBytes }),
     lost: fitting(outcome.lost ?? record.lost, ({ sense }) => sense),
     miscompares: fitting(
-      (outcome.miscompares ?? []).map((found) => ({ ...found, member: inReport(found.member, MEMBER_BYTES) })),
+      (outcome.miscompares ?? []).map((found) => ({
+        ...found,
+        member: inReport(found.member, MEMBER_BYTES),
+        reason: inReport(found.reason, SENSE_BYTES),
+      })),
       ({ member, reason }) => member + reason,
     ),
     retries: meter.retries,

@@ -79,13 +79,17 @@ test.serial(
     };
     const block = (offset: number): RegExp => new RegExp(`Tape block ${Math.floor(offset / TAPE_BLOCK)} `);
 
+    const block0 = Math.floor((member.data + 70_000) / TAPE_BLOCK);
     damaged("DATA", member.data + 70_000);
     const data = await verify("verify-data", "DATA");
     failedWith(t, data, "VERIFY_DIFFERS", /last/);
     t.deepEqual(
       data.miscompares.map(({ member: name }) => name),
-      ["last", ""],
+      ["last", "last"],
     );
+    t.is(data.miscompares[1]?.memberOffset, BigInt(block0 * TAPE_BLOCK - member.data));
+    t.is(data.miscompares[1]?.cartridge, "DATA");
+    t.is(data.miscompares[1]?.object, BigInt(block0));
     t.regex(data.miscompares[1]?.reason ?? "", block(member.data + 70_000));
 
     damaged("HEADER", member.header + 100);

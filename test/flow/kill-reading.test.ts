@@ -189,8 +189,8 @@ test.serial(
     t.is(report.state, "failed");
     t.is(report.failure?.code, "VERIFY_DIFFERS");
     t.is(report.membersDone, undisturbed.membersDone);
-    const members = report.miscompares.filter(({ member }) => member !== "");
-    const blocks = report.miscompares.filter(({ member }) => member === "");
+    const members = report.miscompares.filter(({ object }) => object === undefined);
+    const blocks = report.miscompares.filter(({ object }) => object !== undefined);
     t.is(members.length, 2, JSON.stringify(report.miscompares.map(({ member, reason }) => [member, reason])));
     t.is(new Set(members.map(({ member }) => member)).size, 2);
     t.deepEqual(

@@ -113,6 +113,15 @@ const volumeReportSchema = map({
   to: uint64,
 });
 
+const miscompareSchema = map({
+  member: text(4096),
+  streamOffset: uint64,
+  memberOffset: v.exactOptional(uint64),
+  cartridge: v.exactOptional(text(64)),
+  object: v.exactOptional(uint64),
+  reason: text(1024),
+});
+
 /** Most entries of one list in a report; what is more is in the manifest and the log. */
 export const REPORT_ENTRIES = 1000;
 
@@ -127,7 +136,7 @@ export const jobReportSchema = map({
   tapeBlockBytes: v.exactOptional(whole(512, 8_388_608)),
   manifestCrc32c: v.exactOptional(whole(0, 0xffffffff)),
   lost: list(lostSchema, REPORT_ENTRIES),
-  miscompares: list(map({ member: text(4096), streamOffset: uint64, reason: text(1024) }), REPORT_ENTRIES),
+  miscompares: list(miscompareSchema, REPORT_ENTRIES),
   retries: uint64,
   resumes: whole(0, MAX),
   sourceWaitMs: whole(0, MAX),

@@ -50,7 +50,7 @@ export interface ArchiveSummary {
   readonly dataBytes: bigint;
   readonly manifest: { readonly offset: bigint; readonly bytes: bigint; readonly crc32c: number };
   /** Where the list of block checksums begins, and everything before it was on tape when it was made. */
-  readonly blocks: { readonly offset: bigint; readonly count: number };
+  readonly blocks: { readonly offset: bigint; readonly count: number; readonly crc32c: number };
 }
 
 /** @throws GantryError ARCHIVE_OPTION_INVALID */

@@ -5,6 +5,8 @@ export interface DigestVerdict {
   /** Name in the archive. */
   readonly name: string;
   readonly ok: boolean;
+  /** Archive offset of the member's first data byte. */
+  readonly data: bigint;
   /** What is wrong, a sentence; "" when nothing is. */
   readonly fault: string;
 }
@@ -33,7 +35,7 @@ export class DigestCheck {
     if (member === undefined) return undefined;
     this.#expected.delete(tag);
     const fault = faultOf(member, bytes, digest);
-    return { name: member.name, ok: fault === "", fault };
+    return { name: member.name, data: member.data, ok: fault === "", fault };
   }
 }
 

@@ -58,8 +58,9 @@ export interface ManifestMember {
 export interface ManifestEnd {
   /** The cartridges of the archive up to the beginning of the manifest. */
   readonly volumes: readonly ArchiveVolume[];
-  /** Where the list of block checksums lies and how many it has. */
-  readonly blocks: { readonly offset: bigint; readonly count: number };
+  /** Where the list of block checksums lies, how many it has, and the CRC32C of them all, which tells damage of the
+   * list from damage of blocks; archives of older versions have none. */
+  readonly blocks: { readonly offset: bigint; readonly count: number; readonly crc32c?: number };
 }
 
 export interface ManifestTrailer {
@@ -129,7 +130,11 @@ export function endLine(end: ManifestEnd): string {
       firstObject: number(volume.firstObject),
       from: number(volume.from),
     })),
-    blocks: { offset: number(end.blocks.offset), count: end.blocks.count },
+    blocks: {
+      offset: number(end.blocks.offset),
+      count: end.blocks.count,
+      ...(end.blocks.crc32c === undefined ? {} : { crc32c: crcHex(end.blocks.crc32c) }),
+    },
   });
 }
 

@@ -214,7 +214,11 @@ function parseEnd(value: Fields): ManifestEnd {
         from: count(volume, "from"),
       };
     }),
-    blocks: { offset: count(blocks, "offset"), count: small(blocks, "count") },
+    blocks: {
+      offset: count(blocks, "offset"),
+      count: small(blocks, "count"),
+      ...(field(blocks, "crc32c") === undefined ? {} : { crc32c: hex32(blocks, "crc32c") }),
+    },
   };
 }
 
