@@ -9,6 +9,7 @@ enum {
   ASC_PROGRAMMABLE_EARLY_WARNING = 0x0007,
   ASC_MEDIUM_CHANGED_GROUP = 0x28,
   ASC_RESET_GROUP = 0x29,
+  ASC_OPERATING_CONDITIONS_GROUP = 0x3F,
 };
 
 static bool on_disk(gt_role role) { return role == GT_ROLE_DISK_READ || role == GT_ROLE_DISK_WRITE; }
@@ -20,9 +21,10 @@ static bool moves_tape_data(gt_role role) { return role == GT_ROLE_TAPE_READ || 
 
 /* SPC-4 5.14 (unit attention): the command was not executed. */
 static gt_verdict judge_unit_attention(gt_role role, uint16_t asc) {
+  /* Another medium, or behind the same address another unit (3Fh: INQUIRY DATA, DEVICE IDENTIFIER, REPORTED LUNS DATA
+   * HAS CHANGED): nothing that is known of it holds, so whoever opened it has to open it again and look. */
+  if (asc >> 8 == ASC_MEDIUM_CHANGED_GROUP || asc >> 8 == ASC_OPERATING_CONDITIONS_GROUP) return GT_HARD;
   if (on_disk(role)) return asc == ASC_CAPACITY_CHANGED ? GT_HARD : GT_RETRY_NOW;
-  /* Another cartridge may be in the drive: nothing that is known of the position or the volume holds. */
-  if (asc >> 8 == ASC_MEDIUM_CHANGED_GROUP) return GT_HARD;
   /* A reset rewinds (SSC-4 4.2.7): in the middle of a stream the position is lost. */
   if (asc >> 8 == ASC_RESET_GROUP && role != GT_ROLE_TAPE_LOCATE) return GT_HARD;
   return GT_RETRY_NOW;

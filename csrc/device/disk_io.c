@@ -18,7 +18,7 @@ int gt_disk_file_read(const gt_disk *disk, void *data, uint64_t bytes, uint64_t 
     if (got > 0)
       *done += (uint64_t)got;
     else if (got == 0)
-      return -EIO; /* somebody cut the file */
+      return -ENXIO; /* somebody cut the file: these blocks are there no more */
     else if (errno != EINTR)
       return -errno;
   }
@@ -82,6 +82,9 @@ static void medium_error(gt_cmd *cmd, uint16_t asc, uint64_t lba) {
 void gt_disk_read_failed(gt_cmd *cmd, int error, uint64_t lba) {
   if (error == -EIO || error == -ENODATA || error == -EILSEQ || error == -EUCLEAN)
     return medium_error(cmd, GT_ASC_UNRECOVERED_READ_ERROR, lba);
+  gt_sense gone = {.key = GT_KEY_ILLEGAL_REQUEST, .asc = GT_ASC_LBA_OUT_OF_RANGE, .has_information = true};
+  gone.information = lba;
+  if (error == -ENXIO) return gt_check(cmd, &gone);
   gt_fail(cmd, GT_KEY_HARDWARE_ERROR, GT_ASC_INTERNAL_TARGET_FAILURE);
 }
 

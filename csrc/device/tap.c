@@ -6,7 +6,7 @@
 #include "core/bytes.h"
 
 /* No tape block is longer (SSC-4: TRANSFER LENGTH has 24 bits): a longer record that is not there is damage. */
-enum { BLOCK_MAX = 0xFFFFFF };
+enum { BLOCK_MAX = 0xFFFFFF, TAIL_MARKS = 16 };
 enum { CLASS_GOOD = 0x0, CLASS_MARKER = 0x7, CLASS_BAD = 0x8, CLASS_RESERVED_MARKER = 0xF };
 
 int gt_tap_pread(int fd, void *data, uint64_t length, uint64_t offset) {
@@ -50,7 +50,8 @@ static int look_record(int fd, uint64_t size, uint64_t offset, gt_tap_window *wi
   int error = load_word(fd, size, offset + bytes - 4, window, &trailing);
   if (error) return error;
   if (trailing != out->word) {
-    out->kind = size - offset == bytes ? GT_TAP_TORN : GT_TAP_DAMAGED;
+    /* Where the file is long enough and its last page never came, zeros stand there. */
+    out->kind = size - offset == bytes && trailing == 0 ? GT_TAP_TORN : GT_TAP_DAMAGED;
     return 0;
   }
   out->kind = GT_TAP_RECORD;
@@ -90,4 +91,46 @@ int gt_tap_look(int fd, uint64_t size, uint64_t offset, gt_tap_window *window, g
     out->kind = GT_TAP_END;
     out->next = offset;
   }
+}
+
+/* Could the word be one of a record of `most` bytes in the file at most? */
+static bool may_be_record(uint32_t word, uint64_t most) {
+  uint32_t class = word >> 28, length = word & 0x0FFFFFFF;
+  return (class == CLASS_GOOD || class == CLASS_BAD) && length && length <= BLOCK_MAX &&
+         gt_tap_record_bytes(length) <= most;
+}
+
+/* Does a record end at `end`, one that begins at `offset` or behind it? */
+static int record_ends(int fd, uint64_t size, uint64_t offset, uint64_t end, uint32_t trailing, gt_tap_window *window,
+                       bool *yes) {
+  uint32_t leading = trailing;
+  if (!may_be_record(trailing, end - offset)) return 0;
+  uint64_t start = end - gt_tap_record_bytes(trailing & 0x0FFFFFFF);
+  /* The damaged one itself is known by its place. */
+  int error = start == offset ? 0 : load_word(fd, size, start, window, &leading);
+  *yes = !error && leading == trailing;
+  return error;
+}
+
+int gt_tap_tail_is_whole(int fd, uint64_t size, uint64_t offset, gt_tap_window *window, bool *whole) {
+  uint32_t word, before;
+  *whole = false;
+  if (size - offset < 8) return 0;
+  /* Tapes have blocks of one length: the record before tells where this one should end. */
+  if (offset >= 4) {
+    int error = load_word(fd, size, offset - 4, window, &before);
+    if (error) return error;
+    if (may_be_record(before, size - offset)) {
+      error = load_word(fd, size, offset + gt_tap_record_bytes(before & 0x0FFFFFFF) - 4, window, &word);
+      if (error || (*whole = word == before)) return error;
+    }
+  }
+  /* A tape ends with a record and a few filemarks; one that was cut off ends anywhere. */
+  for (unsigned marks = 0; marks <= TAIL_MARKS && size - offset >= 4 * marks + 8; marks++) {
+    uint64_t end = size - 4 * marks;
+    int error = load_word(fd, size, end - 4, window, &word);
+    if (error) return error;
+    if (word) return record_ends(fd, size, offset, end, word, window, whole);
+  }
+  return 0;
 }

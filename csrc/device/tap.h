@@ -45,6 +45,10 @@ typedef struct gt_tap_window {
 /* What stands at `offset` of a file of `size` bytes. 0 or a negative errno. */
 int gt_tap_look(int fd, uint64_t size, uint64_t offset, gt_tap_window *window, gt_tap_object *out);
 
+/* What begins at `offset` is a TORN record. Is that because its length word was damaged: do words stand behind it that
+ * only a record that was written whole leaves there? 0 or a negative errno. */
+int gt_tap_tail_is_whole(int fd, uint64_t size, uint64_t offset, gt_tap_window *window, bool *whole);
+
 static inline uint64_t gt_tap_padded(uint32_t length) { return ((uint64_t)length + 1) & ~(uint64_t)1; }
 /* Bytes in the file of a record with so much data. */
 static inline uint64_t gt_tap_record_bytes(uint32_t length) { return gt_tap_padded(length) + 8; }

@@ -238,13 +238,56 @@ static void torn_tails(rig *r) {
     CHECK(finds(r, 50, 9));
     eject(r);
   }
-  TEST("a record whole in length but with another trailing word at the end of the file is torn, too");
-  whole[629] ^= 1;
+  TEST("a record whole in length whose trailing word never came is torn, too; with another word there it is damaged");
+  for (int i = 0; i < 2; i++) {
+    memcpy(whole + 626, i ? "\x2c\x01\x00\x01" : "\0\0\0", 4);
+    forget("torn.tap");
+    spill("torn.tap", whole, size);
+    CHECK_EQ(load(r, "torn.tap", false), 0);
+    if (i) {
+      rig_none(r, "11 03 00 00 00 00");
+      FAILS(r, 3, 0x1403);
+    } else {
+      CHECK_EQ(end_object(r), 3);
+    }
+    eject(r);
+  }
+}
+
+/* An image of `blocks` blocks of `bytes` and then `marks` filemarks, all in `whole`; returns its length. */
+static size_t plain_image(rig *r, uint32_t bytes, int blocks, int marks, uint8_t *whole, size_t room) {
   forget("torn.tap");
-  spill("torn.tap", whole, size);
+  spill("torn.tap", whole, 0);
   CHECK_EQ(load(r, "torn.tap", false), 0);
-  CHECK_EQ(end_object(r), 3);
+  for (int i = 0; i < blocks; i++)
+    write_block(r, bytes, (uint32_t)i);
+  for (int i = 0; i < marks; i++)
+    mark(r);
   eject(r);
+  return slurp("torn.tap", whole, room);
+}
+
+static void damage_at_the_end(rig *r) {
+  static uint8_t whole[16384];
+  TEST("a length word that was damaged at a cartridge's end is no end of data, whichever block and however it ends");
+  for (int marks = 0; marks < 3; marks++) {
+    for (int hurt = 0; hurt < 4; hurt++) {
+      for (int cut = 0; cut < 2; cut++) {
+        size_t size = plain_image(r, 2000, 4, marks, whole, sizeof whole), at = (size_t)hurt * 2008;
+        if (cut && (hurt == 0 || hurt == 3)) continue; /* then nothing tells it from what was cut off */
+        if (cut) size -= 1000 + 4 * (size_t)marks;
+        whole[at + 2] ^= 0x40; /* reaches past the end of the file, and is no longer than a block may be */
+        forget("torn.tap");
+        spill("torn.tap", whole, size);
+        CHECK_EQ(load(r, "torn.tap", false), 0);
+        rig_none(r, "11 03 00 00 00 00");
+        FAILS(r, 3, 0x1403);
+        CHECK_EQ(object(r), hurt);
+        eject(r);
+        CHECK_EQ(slurp("torn.tap", whole, sizeof whole), size);
+      }
+    }
+  }
 }
 
 static void damage(rig *r) {
@@ -275,7 +318,7 @@ static void damage(rig *r) {
     spill("torn.tap", whole, size);
     CHECK_EQ(load(r, "torn.tap", false), 0);
     CHECK(finds(r, 100, 0));
-    CHECK_EQ(finds_other(r), i ? MEDIUM_ERROR : END);
+    CHECK_EQ(finds_other(r), MEDIUM_ERROR);
     eject(r);
     CHECK_EQ(slurp("torn.tap", data, sizeof data), size);
     CHECK(!memcmp(data, whole, size));
@@ -555,6 +598,7 @@ int main(void) {
   foreign(&r);
   with_python(&r);
   torn_tails(&r);
+  damage_at_the_end(&r);
   damage(&r);
   random_images(&r);
   killed_writers(&r);

@@ -24,6 +24,14 @@ int fsync(int fd) {
   return (int)syscall(SYS_fsync, fd);
 }
 
+/* And its fallocate: that of a block device with larger blocks, on demand. */
+static bool larger_blocks;
+
+int fallocate(int fd, int mode, off_t offset, off_t length) {
+  if (larger_blocks) return errno = EINVAL, -1;
+  return (int)syscall(SYS_fallocate, fd, mode, offset, length);
+}
+
 static gt_device *open_disk(const char *name, uint32_t block_bytes, bool thin, bool read_only) {
   gt_device *device = NULL;
   char err[200] = "";
@@ -252,6 +260,20 @@ static void thin_provisioning(rig *r) {
   CHECK_EQ(data[20], 1);
   CHECK_EQ(gt_load_be64(data + 24), 0x500);
   CHECK_EQ(data[36], 0);
+  TEST("where no hole of that size can be made, as on a block device with larger blocks, UNMAP writes zeros");
+  fill(data, 512, 9);
+  rig_run(r, "41 00 00 00 04 00 00 01 00 00", GT_DIR_OUT, data, 512);
+  GOOD(r);
+  larger_blocks = true;
+  gt_store_be16(list, 22), gt_store_be16(list + 2, 16);
+  gt_store_be64(list + 8, 0x403), gt_store_be32(list + 16, 2);
+  rig_run(r, "42 00 00 00 00 00 00 00 18 00", GT_DIR_OUT, list, 24);
+  GOOD(r);
+  larger_blocks = false;
+  rig_run(r, "28 00 00 00 04 02 00 00 04 00", GT_DIR_IN, data + 512, 2048);
+  CHECK(memcmp(data, data + 512, 512) == 0 && memcmp(data, data + 2048, 512) == 0);
+  CHECK(data[1024] == 0 && memcmp(data + 1024, data + 1025, 1023) == 0);
+  gt_store_be16(list + 2, 32);
   TEST("UNMAP: no list does nothing; a list shorter than it says, and ANCHOR, are refused");
   rig_none(r, "42 00 00 00 00 00 00 00 00 00");
   GOOD(r);
@@ -510,13 +532,13 @@ static void opening(void) {
   options.path = rig_path("missing.img");
   CHECK_EQ(gt_disk_open(&options, &device, err, sizeof err), -ENOENT);
   CHECK(device == NULL);
-  TEST("a file cut behind the disk's back is a medium error at the first missing block");
+  TEST("a file cut behind the disk's back: LBA OUT OF RANGE, with the first missing block");
   device = open_disk("cut.img", 512, false, false);
   rig r = rig_attach(device);
   uint8_t data[4096];
   CHECK_EQ(truncate(rig_path("cut.img"), 10 * 512), 0);
   rig_run(&r, "28 00 00 00 00 08 00 00 08 00", GT_DIR_IN, data, sizeof data);
-  FAILS(&r, 3, 0x1100);
+  FAILS(&r, 5, 0x2100);
   CHECK_EQ(r.sense.information, 10);
   CHECK_EQ(r.io.resid, 6 * 512);
   gt_device_unref(device);
