@@ -30,7 +30,7 @@ interface Options {
 }
 
 const options = readArguments();
-if (options !== undefined) await main(options);
+if (options !== undefined) void main(options);
 
 /** Undefined when there is nothing to run: help, version, or wrong use. A parser of four options needs no library. */
 function readArguments(): Options | undefined {

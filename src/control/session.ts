@@ -1,14 +1,14 @@
-// One connection to an MQTT server, from CONNECT to close; link.ts makes the next. The only importer of `mqtt`.
+// One connection to an MQTT server, from CONNECT to close; link.ts makes the next. The only user of `mqtt`.
 //
 // Acknowledgement of what comes in is ours: a QoS 1 message gets its PUBACK when the handler is done with it, in
 // the order in which the messages came [MQTT-4.6.0-2], and meanwhile other packets go on being read, so that a
 // slow handler holds up neither PUBACKs nor pings. What was not acknowledged when the connection breaks comes again.
-import { createRequire } from "node:module";
 import net from "node:net";
 import tls from "node:tls";
 import type { IClientOptions, IPublishPacket, MqttClient } from "mqtt";
 import { GantryError, messageOf } from "../sys/errors.js";
 import { FrameGuard } from "./frame-guard.js";
+import { Client, codec } from "./mqtt-client.js";
 import type { Publication } from "./outbox.js";
 
 export interface TlsOptions {
@@ -81,7 +81,6 @@ interface Arrived {
   handled: boolean;
 }
 
-const { Client, codec } = loadMqtt();
 // The codec would otherwise keep a Buffer for each of the 65536 numbers of two bytes: 10 MB and a pause at start.
 codec.writeToStream.cacheNumbers = false;
 
@@ -286,17 +285,4 @@ function inbound(packet: IPublishPacket): InboundMessage {
 
 function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-}
-
-/**
- * The client alone. The package's main module also loads its connections over WebSocket and through proxies, and
- * an import of it scans all of that for names: half the time that the daemon's modules take to load.
- */
-function loadMqtt(): {
-  readonly Client: typeof MqttClient;
-  readonly codec: { readonly writeToStream: { cacheNumbers: boolean } };
-} {
-  const own = createRequire(import.meta.url);
-  const file = own.resolve("mqtt/lib/client");
-  return { Client: own(file).default, codec: createRequire(file)("mqtt-packet") };
 }

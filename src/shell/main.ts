@@ -64,7 +64,7 @@ job
   .description("let a paused job go on")
   .action((id: string) => ask("job resume", id));
 
-await program.parseAsync();
+void program.parseAsync();
 
 async function ask(verb: string, ...args: string[]): Promise<void> {
   const { socket, json } = program.opts<Options>();
