@@ -15,9 +15,10 @@ say() { printf '\033[2m%s\033[0m\n' "setup: $*" >&2; }
 packages=(gcc g++ make cmake pkg-config libiscsi-dev e2fsprogs tar)
 if [ "$purpose" != demo ]; then
   # Peers that judge us: an MQTT broker, an iSCSI target with disk and tape, two more tars, file systems.
-  # clang-format, cppcheck: style and lint of C. libatomic1: the current Node of the npm package needs it.
+  # clang and its run-time library: fuzz targets of C. clang-format, cppcheck: style and lint of C. libatomic1: the
+  # current Node of the npm package needs it.
   packages+=(mosquitto tgt libiscsi-bin libarchive-tools python3 openssl xfsprogs btrfs-progs mount util-linux procps
-    clang-format-14 cppcheck libatomic1)
+    clang-14 libclang-rt-14-dev clang-format-14 cppcheck libatomic1)
 fi
 if [ "$purpose" = bench ]; then
   packages+=(qemu-utils qemu-block-extra)
