@@ -105,7 +105,7 @@ static const gt_row tape_rows[] = {
     {GT_ERASE_6, 6, NONE, ON | GT_ROW_WRITES, gt_tape_erase, {0, 0x03}},
     {GT_LOAD_UNLOAD, 6, NONE, GT_ROW_LOCKED, gt_tape_load_unload, {0, 0x01, 0, 0, 0x03}},
     {GT_PREVENT_ALLOW_MEDIUM_REMOVAL, 6, NONE, GT_ROW_LOCKED, gt_tape_prevent, {0, 0, 0, 0, 0x01}},
-    {GT_LOCATE_10, 10, NONE, ON, gt_tape_locate_10, {0, 0x03, 0, L4, 0xFF}},
+    {GT_LOCATE_10, 10, NONE, ON, gt_tape_locate_10, {0, 0x03, 0, L4, 0, 0xFF}},
     {GT_READ_POSITION, 10, 0x00, ON, gt_tape_position_short, {0, 0x1F}},
     {GT_READ_POSITION, 10, 0x06, ON, gt_tape_position_long, {0, 0x1F}},
     {GT_READ_POSITION, 10, 0x08, ON, gt_tape_position_extended, {0, 0x1F, 0, 0, 0, 0, 0, 0xFF, 0xFF}},

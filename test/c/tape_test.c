@@ -283,6 +283,8 @@ static void moving(rig *r) {
       {"LOCATE 10", 0, "2b 00 00 00 00 00 05 00 00 00", -1, 0, ' ', 0, 5, 1},
       {"LOCATE 10 to the end of data", 0, "2b 00 00 00 00 00 09 00 00 00", -1, 0, ' ', 0, 9, 3},
       {"LOCATE 10 past the end of data", 0, "2b 00 00 00 00 00 0a 00 00 00", 8, 0x0005, '?', 0, 9, 3},
+      {"LOCATE 10 with a partition that CP does not ask for", 4, "2b 00 00 00 00 00 05 00 01 00", -1, 0, ' ', 0, 5, 1},
+      {"LOCATE 10 with a reserved byte", 4, "2b 00 00 00 00 00 05 01 00 00", 5, 0x2400, '?', 0, 4, 1},
       {"LOCATE 10 to a partition that is not there", 4, "2b 02 00 00 00 00 05 00 01 00", 5, 0x2400, '?', 0, 4, 1},
       {"LOCATE 16 to a file", 9, "92 08 00 00 00 00 00 00 00 00 00 01 00 00 00 00", -1, 0, ' ', 0, 3, 1},
       {"LOCATE 16 to file 0", 9, "92 08 00 00 00 00 00 00 00 00 00 00 00 00 00 00", -1, 0, ' ', 0, 0, 0},
