@@ -140,7 +140,7 @@ typedef enum gt_event_type {
 
 typedef enum gt_result {
   GT_RESULT_OK = 0,
-  GT_RESULT_CANCELLED,
+  GT_RESULT_CANCELLED, /* with the command in it where the destination had failed by then */
   GT_RESULT_VOLUME_FULL,     /* early warning: the tape was ended cleanly at stream_offset (a block edge);
                                 the flush succeeded, no filemark has been written */
   GT_RESULT_TAPE_ENDED,      /* source tape: filemark, end of data or end of medium came before the program's end */

@@ -185,9 +185,11 @@ static void stop_gather(gt_copy *copy) {
 
 static void choose_ending(gt_copy *copy, bool gather_ended, gt_ending *ending) {
   gt_scatter *s = &copy->scatter;
-  if (atomic_load(&copy->cancelled) && !s->ended)
+  if (atomic_load(&copy->cancelled) && !s->ended) {
+    /* Whoever cancelled wants to end the destination properly, and has to know that it does not answer. */
+    if (s->failed) *ending = s->ending;
     ending->result = GT_RESULT_CANCELLED;
-  else if (s->failed)
+  } else if (s->failed)
     *ending = s->ending;
   else if (s->volume_full)
     ending->result = GT_RESULT_VOLUME_FULL;

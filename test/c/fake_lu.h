@@ -17,7 +17,10 @@
 #include "core/sense.h"
 #include "transport/lu.h"
 
-enum { FAKE_QUEUE = 64, FAKE_OBJECTS = 1 << 16 };
+#ifndef FAKE_OBJECTS
+#define FAKE_OBJECTS (1 << 16)
+#endif
+enum { FAKE_QUEUE = 64 };
 
 typedef struct fake_object {
   uint8_t *data; /* NULL: filemark */
@@ -29,8 +32,9 @@ struct fake {
   gt_lu lu;
   gt_io *queue[FAKE_QUEUE];
   unsigned queued, most_queued;
-  uint64_t seed; /* 0: answers in order */
-  bool hold;     /* answers nothing until it is cleared, or the command is aborted */
+  uint64_t seed;      /* 0: answers in order */
+  bool hold;          /* answers nothing until it is cleared, or the command is aborted */
+  unsigned hold_from; /* the same from its command of that number on; 0: never */
   bool woken;
   _Atomic unsigned commands;
   unsigned flushes, aborts;
@@ -40,6 +44,7 @@ struct fake {
   /* Answers io itself and returns true; or returns false and the unit does. */
   bool (*script)(fake *f, gt_io *io);
   uint64_t counter; /* the script's own */
+  void *state;      /* and more of it */
   /* disk */
   uint8_t *disk;
   uint32_t block;
@@ -256,7 +261,7 @@ static inline int fake_answer(fake *f) {
     io->done(io);
     return 1;
   }
-  if (f->hold || !f->queued) return 0;
+  if (f->hold || !f->queued || (f->hold_from && f->commands + 1 >= f->hold_from)) return 0;
   unsigned at = f->seed ? (unsigned)(fake_random(&f->seed) % f->queued) : 0;
   gt_io *io = f->queue[at];
   fake_remove(f, at);
