@@ -1,7 +1,7 @@
 // The Job: one copy that the bridge runs by itself. These are its types only; copy/ runs it.
 import type { VolumeIdentity } from "./list.js";
 
-export type JobType = "backup" | "restore" | "verify" | "clone";
+export type JobType = "backup" | "restore" | "verify" | "clone" | "scrub";
 
 /** queued → running ⇄ paused → one of the ends. "rejected": it never started. */
 export type JobState =
@@ -124,6 +124,30 @@ export interface Miscompare {
   readonly reason: string;
 }
 
+/** One tape file (what lies between two filemarks) as a scrub found it. */
+export interface ScrubbedFile {
+  readonly cartridge: string;
+  /** Logical object numbers of its first block and of what ends it. */
+  readonly firstObject: bigint;
+  readonly endObject: bigint;
+  /** Id of the archive; "" where it is none of ours, or nothing of it can be read that says so. */
+  readonly archive: string;
+  /** Archive bytes [from, to) that lie here. */
+  readonly from: bigint;
+  readonly to: bigint;
+  /** What it was held against: its manifest and list of block checksums; headers alone where that is lost; nothing. */
+  readonly checkedBy: "manifest" | "headers" | "nothing";
+  /** Blocks that were read. */
+  readonly blocks: bigint;
+  /** Places that are damaged; miscompares has them. */
+  readonly damaged: number;
+  /** Members that begin and end here, and how many of them can be restored whole. */
+  readonly members: number;
+  readonly restorable: number;
+  /** The archive is all here and undamaged. */
+  readonly whole: boolean;
+}
+
 /** The final report, retained on MQTT and kept in the state directory. */
 export interface JobReport extends JobProgress {
   readonly failure?: JobFailure;
@@ -139,6 +163,8 @@ export interface JobReport extends JobProgress {
   readonly manifestCrc32c?: number;
   readonly lost: readonly LostBlocks[];
   readonly miscompares: readonly Miscompare[];
+  /** scrub: what is on the cartridges. */
+  readonly files?: readonly ScrubbedFile[];
   readonly retries: bigint;
   readonly resumes: number;
   readonly sourceWaitMs: number;

@@ -23,14 +23,16 @@ export interface ReadArchiveBlocks {
   readonly listed: CrcTable;
   /** Blocks [first, last) are judged; the others were not asked for. */
   readonly range?: { readonly first: number; readonly last: number };
-  /** Names of members whose digest was wrong. */
-  readonly differing: ReadonlySet<string>;
+  /** Is the data of the member possibly damaged? Not, if its digest is right. */
+  readonly suspect: (member: string, tag: number) => boolean;
 }
 
 export interface BlockVerdict {
   /** How many there are; `found` has the first of them. */
   readonly count: number;
   readonly found: readonly Miscompare[];
+  /** Numbers of the damaged blocks. */
+  readonly bad: readonly number[];
 }
 
 export async function judgeBlocks(given: ReadArchiveBlocks, crc32c: Crc32c): Promise<BlockVerdict> {
@@ -48,7 +50,7 @@ export async function judgeBlocks(given: ReadArchiveBlocks, crc32c: Crc32c): Pro
   }
   const found = await located(given, bad);
   const entries = listRight ? [] : damagedEntries(given, truth);
-  return { count: bad.length + entries.length, found: [...found, ...entries].slice(0, REPORT_ENTRIES) };
+  return { count: bad.length + entries.length, found: [...found, ...entries].slice(0, REPORT_ENTRIES), bad };
 }
 
 /** What of the list on tape is not what it should be, where that is known; else that it is damaged somewhere. */
@@ -84,14 +86,14 @@ async function located(given: ReadArchiveBlocks, bad: readonly number[]): Promis
 }
 
 function describe(given: ReadArchiveBlocks, number: number, inside: readonly Region[]): Miscompare {
-  const { volumes, tapeBlockBytes, differing } = given;
+  const { volumes, tapeBlockBytes } = given;
   const streamOffset = BigInt(number) * BigInt(tapeBlockBytes);
   const { volume, object } = tapeObjectOf(streamOffset, volumes, tapeBlockBytes);
   const cartridge = volumes[volume]?.cartridge ?? "";
   // Data of a member whose digest is right is not what is damaged.
-  const hurt = inside.filter(({ part, tag, member }) => part !== "data" || tag === 0 || differing.has(member));
+  const hurt = inside.filter(({ part, tag, member }) => part !== "data" || tag === 0 || given.suspect(member, tag));
   const suspects = hurt.length === 0 ? inside : hurt;
-  const first = suspects.find(({ part, member }) => part === "data" && differing.has(member)) ?? suspects[0];
+  const first = hurt.find(({ part }) => part === "data") ?? suspects[0];
   const from = first === undefined || first.from < streamOffset ? streamOffset : first.from;
   const what = given.unread?.has(number) === true ? "could not be read" : "has another CRC32C than when it was written";
   return {

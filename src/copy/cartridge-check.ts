@@ -34,7 +34,8 @@ export async function checkCartridge(
   );
 }
 
-function firstLabel(label: Buffer): string | undefined {
+/** Id of the archive whose first tape block begins so; undefined: none begins here. */
+export function firstLabel(label: Buffer): string | undefined {
   if (!label.toString("latin1", 0, README_NAME.length).startsWith(README_NAME)) return undefined;
   return /^archive {8}(\S+)$/m.exec(label.toString("utf8"))?.[1];
 }

@@ -110,4 +110,5 @@ export interface JobOutcome {
   readonly manifest?: { readonly offset: bigint; readonly bytes: bigint };
   readonly manifestCrc32c?: number;
   readonly miscompares?: JobReport["miscompares"];
+  readonly files?: JobReport["files"];
 }

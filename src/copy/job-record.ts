@@ -1,6 +1,6 @@
 // What is kept of a job on stable storage, from the moment it is accepted until its report is forgotten.
 import { deserialize, serialize } from "node:v8";
-import type { JobReport, JobSpec, JobState, LostBlocks, VolumeReport } from "../job.js";
+import type { JobReport, JobSpec, JobState, LostBlocks, ScrubbedFile, VolumeReport } from "../job.js";
 import { GantryError } from "../sys/errors.js";
 
 /** Where a job can go on after a crash: everything before it is on the destination medium. */
@@ -40,6 +40,16 @@ export interface ReadingProgress {
   readonly miscompares: JobReport["miscompares"];
 }
 
+/** How far a scrub is: the tape files behind it are judged. */
+export interface ScrubProgress {
+  /** Cartridge of the job, by index, and the logical object on it at which the next tape file begins. */
+  readonly index: number;
+  readonly object: bigint;
+  readonly files: readonly ScrubbedFile[];
+  readonly damaged: number;
+  readonly miscompares: JobReport["miscompares"];
+}
+
 export interface JobRecord {
   readonly spec: JobSpec;
   readonly state: JobState;
@@ -55,6 +65,7 @@ export interface JobRecord {
   readonly volumeEnded?: Checkpoint;
   /** restore, verify. */
   readonly reading?: ReadingProgress;
+  readonly scrub?: ScrubProgress;
   readonly tapeBlockBytes: number;
   readonly resumes: number;
   readonly lost: readonly LostBlocks[];

@@ -107,6 +107,7 @@ export function reportOf(record: JobRecord, meter: Meter, outcome: ReportOutcome
       })),
       ({ member, reason }) => member + reason,
     ),
+    ...(outcome.files === undefined ? {} : { files: outcome.files.slice(0, REPORT_ENTRIES) }),
     retries: meter.retries,
     resumes: record.resumes,
     sourceWaitMs: read.sourceWaitMs,

@@ -5,9 +5,16 @@ import { runBackup } from "./backup.js";
 import { runClone } from "./clone.js";
 import type { JobContext, JobOutcome } from "./job-context.js";
 import { runRestore } from "./restore.js";
+import { runScrub } from "./scrub/scrub.js";
 import { runVerify } from "./verify.js";
 
-const RUNNERS = { backup: runBackup, restore: runRestore, verify: runVerify, clone: runClone } as const;
+const RUNNERS = {
+  backup: runBackup,
+  restore: runRestore,
+  verify: runVerify,
+  clone: runClone,
+  scrub: runScrub,
+} as const;
 
 export function runJob(job: Admitted<JobSpec>, context: JobContext): Promise<JobOutcome> {
   return RUNNERS[job.subject.type](job, context);

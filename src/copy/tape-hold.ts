@@ -12,6 +12,8 @@ const TAPE = 0;
 export interface HoldOptions {
   /** Bytes that are passed over first. */
   readonly skip?: bigint;
+  /** Largest tape block that is expected, where that is not what the job says. */
+  readonly tapeBlockBytes?: number;
   /** Gets the pieces instead of the caller. */
   readonly take?: (piece: Uint8Array) => Promise<void>;
 }
@@ -21,7 +23,7 @@ export async function hold(
   context: JobContext,
   drive: TapeDrive,
   lengths: readonly bigint[],
-  { skip = 0n, take }: HoldOptions = {},
+  { skip = 0n, take, tapeBlockBytes = context.record.tapeBlockBytes }: HoldOptions = {},
 ): Promise<{ done: DoneEvent; held: Uint8Array[] }> {
   const builder = new ProgramBuilder();
   const total = lengths.reduce((sum, length) => sum + length, skip);
@@ -31,7 +33,13 @@ export async function hold(
     builder.hold(length, BigInt(index));
   });
   const held: Uint8Array[] = [];
-  const done = await readTape(context, drive, builder.take(), take ?? (async (piece) => void held.push(piece)));
+  const done = await readTape(
+    context,
+    drive,
+    builder.take(),
+    tapeBlockBytes,
+    take ?? (async (piece) => void held.push(piece)),
+  );
   if (done.result === "cancelled") throw new GantryError("JOB_CANCELLED", "The job was cancelled.");
   return { done, held };
 }
@@ -40,6 +48,7 @@ async function readTape(
   context: JobContext,
   drive: TapeDrive,
   program: ProgramPiece,
+  tapeBlockBytes: number,
   onHeld: (piece: Uint8Array) => Promise<void>,
 ): Promise<DoneEvent> {
   const pieces = [program];
@@ -55,7 +64,7 @@ async function readTape(
       arena: context.arena,
       ringBytes: ringBytesOf(context.arena, context.config()),
       lus: [drive.copyLu],
-      tapeBlockBytes: context.record.tapeBlockBytes,
+      tapeBlockBytes,
     },
   });
   return done;

@@ -64,7 +64,16 @@ export async function verifyArchive(context: JobContext): Promise<JobOutcome> {
   });
   if (done?.result === "cancelled") return { state: "cancelled" };
   const differing = new Set(book.miscompares.map(({ member }) => member));
-  const archive = { manifest, own, end, volumes: named, tapeBlockBytes, read, listed, differing };
+  const archive = {
+    manifest,
+    own,
+    end,
+    volumes: named,
+    tapeBlockBytes,
+    read,
+    listed,
+    suspect: (name: string) => differing.has(name),
+  };
   const blocks = await judgeBlocks(archive, crc32c);
   const miscompares = [...book.miscompares, ...blocks.found];
   const [first] = miscompares;
@@ -83,7 +92,7 @@ function wrongLead(lead: readonly number[], first: bigint, crcs: Uint32Array): b
   return wrong;
 }
 
-function leadDiffers({ cartridge, firstObject, from }: ArchiveVolume, block: bigint): Miscompare {
+export function leadDiffers({ cartridge, firstObject, from }: ArchiveVolume, block: bigint): Miscompare {
   const object = firstObject + block;
   return {
     member: "",

@@ -1,4 +1,4 @@
-// gantry-broker backup, restore, verify, clone; job cancel, pause, resume, rate, show.
+// gantry-broker backup, restore, verify, scrub, clone; job cancel, pause, resume, rate, show.
 import { randomUUID } from "node:crypto";
 import type { Command } from "commander";
 import type { JobReport, JobType } from "../../src/job.js";
@@ -63,6 +63,9 @@ export function addJobCommands(program: Command): void {
   tape(common("verify", "read an archive back and compare it with its manifest"))
     .option("--start-object <n>", "logical object number where the archive starts", Number)
     .action((flags: JobFlags, command: Command) => job("verify", flags, command));
+  tape(common("scrub", "read whole cartridges, whatever is on them, and tell what is damaged")).action(
+    (flags: JobFlags, command: Command) => job("scrub", flags, command),
+  );
   lists(common("clone", "copy a list's blocks from disk to disk"))
     .requiredOption("--to-disk <device>", "destination")
     .option("--to-list <file>", "where the blocks go (default: the same LBAs)")

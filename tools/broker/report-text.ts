@@ -25,6 +25,15 @@ export function reportText(report: JobReport): string {
   }
   if (report.retries > 0n || report.resumes > 0)
     lines.push(["repeated", `${report.retries} commands, ${report.resumes} resumes`]);
+  for (const file of report.files ?? []) {
+    const what =
+      file.archive === "" ? "not ours, only read" : `archive ${file.archive}, held against its ${file.checkedBy}`;
+    const state = file.damaged > 0 ? `DAMAGED in ${file.damaged} places` : file.whole ? "whole" : "no damage found";
+    lines.push([
+      "tape file",
+      `${file.cartridge === "" ? "" : `${file.cartridge} `}objects ${file.firstObject} to ${file.endObject}: ${what}: ${state}; ${file.restorable} of ${file.members} members can be restored`,
+    ]);
+  }
   for (const lost of report.lost)
     lines.push(["lost", `${lost.device} LBA ${lost.lba}, ${lost.blocks} blocks: ${lost.sense}`]);
   for (const { member, reason } of report.miscompares.slice(0, 20)) lines.push(["differs", `${member}: ${reason}`]);

@@ -8,7 +8,7 @@ import { anyMap, big, bytes, flag, INT64_MAX, list, map, name, oneOf, text, time
 const MAX = Number.MAX_SAFE_INTEGER;
 
 const STATES = ["queued", "running", "paused", "succeeded", "failed", "cancelled", "rejected", "timed-out"] as const;
-const TYPES = ["backup", "restore", "verify", "clone"] as const;
+const TYPES = ["backup", "restore", "verify", "clone", "scrub"] as const;
 
 export const jobState = oneOf(STATES);
 export const jobType = oneOf(TYPES);
@@ -58,6 +58,7 @@ const needs = {
   restore: ["disk", "tape", "listId"],
   verify: ["tape"],
   clone: ["disk", "toDisk", "listId", "volume"],
+  scrub: ["tape"],
 } as const satisfies Record<JobSpec["type"], readonly (keyof JobSpec)[]>;
 
 const forbids = {
@@ -65,6 +66,7 @@ const forbids = {
   restore: ["toDisk", "toListId"],
   verify: ["disk", "toDisk", "listId", "toListId"],
   clone: ["tape"],
+  scrub: ["disk", "toDisk", "listId", "toListId"],
 } as const satisfies Record<JobSpec["type"], readonly (keyof JobSpec)[]>;
 
 /** job.submit and the record of a job. */
@@ -122,6 +124,21 @@ const miscompareSchema = map({
   reason: text(1024),
 });
 
+const scrubbedSchema = map({
+  cartridge: text(64),
+  firstObject: uint64,
+  endObject: uint64,
+  archive: text(128),
+  from: uint64,
+  to: uint64,
+  checkedBy: oneOf(["manifest", "headers", "nothing"]),
+  blocks: uint64,
+  damaged: whole(0, MAX),
+  members: whole(0, MAX),
+  restorable: whole(0, MAX),
+  whole: flag,
+});
+
 /** Most entries of one list in a report; what is more is in the manifest and the log. */
 export const REPORT_ENTRIES = 1000;
 
@@ -137,6 +154,7 @@ export const jobReportSchema = map({
   manifestCrc32c: v.exactOptional(whole(0, 0xffffffff)),
   lost: list(lostSchema, REPORT_ENTRIES),
   miscompares: list(miscompareSchema, REPORT_ENTRIES),
+  files: v.exactOptional(list(scrubbedSchema, REPORT_ENTRIES)),
   retries: uint64,
   resumes: whole(0, MAX),
   sourceWaitMs: whole(0, MAX),

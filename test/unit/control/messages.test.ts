@@ -58,7 +58,7 @@ test(
   wrong,
   "job.submit",
   { ...BACKUP, type: "copy" },
-  'job.submit: `type` must be one of "backup", "restore", "verify", "clone", got "copy".',
+  'job.submit: `type` must be one of "backup", "restore", "verify", "clone", "scrub", got "copy".',
 );
 test(
   "no keys",
