@@ -291,18 +291,18 @@ static void set_block_length(fuzz_lun *l, model *m, fuzz_in *in) {
 }
 
 /* What commands that are not of the medium may have changed is asked for. */
-static void learn(fuzz_lun *l, model *m) {
+static void learn(fuzz_lun *l, model *m, uint8_t opcode) {
   static const uint8_t mode_sense[6] = {GT_MODE_SENSE_6, 0, 0, 0, 255}, ready[6] = {0};
   static const uint8_t allow[6] = {GT_PREVENT_ALLOW_MEDIUM_REMOVAL};
   uint8_t data[255];
+  bool moved = opcode == GT_LOAD_UNLOAD && l->io.status == GT_STATUS_GOOD;
   fuzz_settle(l);
   MUST(fuzz_cdb(l, allow, 6, GT_DIR_NONE, NULL, 0) == GT_STATUS_GOOD);
   MUST(fuzz_cdb(l, mode_sense, 6, GT_DIR_IN, data, sizeof data) == GT_STATUS_GOOD && data[3] == 8);
   m->block_length = gt_load_be24(data + 9);
   MUST(m->block_length <= MOST);
-  bool was = m->unloaded;
   m->unloaded = fuzz_cdb(l, ready, 6, GT_DIR_NONE, NULL, 0) != GT_STATUS_GOOD;
-  if (m->unloaded || was != m->unloaded) m->at = 0;
+  if (moved) m->at = 0;
 }
 
 static void load_unload(fuzz_lun *l, model *m, bool load) {
@@ -351,7 +351,7 @@ static void command(fuzz_lun *l, model *m, fuzz_in *in) {
   fuzz_cdb(l, cdb, cdb_len, dir, data, length);
   check_answer(l, &want, length);
   if (want.known && dir == GT_DIR_IN) MUST(memcmp(data, want_data, length) == 0);
-  if (!want.known) learn(l, m);
+  if (!want.known) learn(l, m, cdb[0]);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
