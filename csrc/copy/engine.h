@@ -140,7 +140,7 @@ typedef enum gt_event_type {
 
 typedef enum gt_result {
   GT_RESULT_OK = 0,
-  GT_RESULT_CANCELLED, /* with the command in it where the destination had failed by then */
+  GT_RESULT_CANCELLED,       /* with the command in it where the destination had failed by then */
   GT_RESULT_VOLUME_FULL,     /* early warning: the tape was ended cleanly at stream_offset (a block edge);
                                 the flush succeeded, no filemark has been written */
   GT_RESULT_TAPE_ENDED,      /* source tape: filemark, end of data or end of medium came before the program's end */
@@ -181,7 +181,9 @@ typedef struct gt_stage_stats {
 
 typedef struct gt_copy_stats {
   gt_stage_stats gather, scatter;
-  uint64_t tape_waits; /* times the tape was ready for its next block, the program had more, and data was not there */
+  /* Times the tape was ready for its next block, the program had more, and data was not there. It then stands still
+   * until half of the ring is full. A drive that is still filling a large buffer of its own is ready all the time. */
+  uint64_t tape_waits;
   uint64_t tape_wait_ns;
   uint64_t throttle_ns;        /* spent on purpose: bandwidth limit or pause */
   uint64_t stream_offset;      /* used up by the destination, absolute */

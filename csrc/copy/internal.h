@@ -111,7 +111,8 @@ typedef struct gt_scatter {
   gt_cmd *write;
   uint8_t tape_lu;
   bool taping;    /* the destination is a tape */
-  bool streaming; /* the first block went out */
+  bool streaming; /* the drive was started, and its data has been there since */
+  bool fed;       /* it was started before and not stopped by a barrier since */
   bool volume_full;
   uint64_t object;        /* where the next block goes */
   uint64_t idle_since_ns; /* the drive waits for data; 0: it does not */

@@ -85,7 +85,7 @@ static enum gt_step run_barrier(gt_copy *copy, const gt_seg *seg, uint64_t *need
     gt_scatter_move(copy, seg);
   }
   /* The drive has come to a stop: it starts anew as at the beginning, and what it waits for until then is no defect. */
-  s->streaming = false;
+  s->streaming = s->fed = false;
   gt_scatter_drop(copy);
   return GT_GO;
 }

@@ -62,15 +62,18 @@ void gt_scatter_tape_cut(gt_copy *copy) {
   s->block_start = s->position;
 }
 
-/* The first block waits until the ring is half full, so that the tape starts once and keeps going; but not for
- * a gather that has nothing more to do at the moment. */
+/* A drive that is fed too slowly stops, goes back and starts again, which takes seconds and wears the tape: it is
+ * started when there is enough for a while. At first that is most of the ring. After the ring ran empty it is half of
+ * it: a drive with a buffer of its own still has what it was given first, and most less half is what lies between it
+ * and an empty buffer. But what stands still, because gather has no room or nothing more, is not waited for. */
 static bool may_start(gt_copy *copy, uint64_t *need) {
   gt_scatter *s = &copy->scatter;
   if (s->streaming) return true;
   int state = atomic_load(&copy->gather_state);
-  uint64_t half = s->written + copy->ring.size / 2;
-  if (state != GT_RUNNING || atomic_load(&copy->produced) >= half) return true;
-  *need = half;
+  uint64_t size = copy->ring.size, enough = s->written + (s->fed ? size / 2 : size - size / 8);
+  bool more_comes = state == GT_RUNNING || state == GT_HELD_BACK;
+  if (!more_comes || atomic_load(&copy->produced) >= enough) return true;
+  *need = enough;
   return false;
 }
 
@@ -95,17 +98,21 @@ enum gt_step gt_scatter_tape_write(gt_copy *copy, uint64_t *need) {
   cmd->io.timeout_ms = copy->options.tape_timeout_ms;
   gt_tape_write6(&cmd->io, gt_ring_at(&copy->ring, s->writing.start), s->writing.bytes);
   s->dirty[s->tape_lu] = true;
-  s->streaming = true;
+  s->streaming = s->fed = true;
   s->write = cmd;
   gt_lane_send(cmd);
   return GT_GO;
 }
 
-/* The drive is idle and its next block is not there: a defect if gather is at work on it. */
+/* The drive is idle and its next block is not there: it stands still until there is enough for a while. A defect if
+ * gather is at work on it, and not if gather is held back on purpose. */
 static void note_tape_wait(gt_copy *copy) {
   gt_scatter *s = &copy->scatter;
-  if (!s->streaming || s->write || s->idle_since_ns || atomic_load(&copy->paused)) return;
-  if (atomic_load(&copy->gather_state) != GT_RUNNING) return;
+  if (!s->streaming || s->write || atomic_load(&copy->paused)) return;
+  int state = atomic_load(&copy->gather_state);
+  if (state != GT_RUNNING && state != GT_HELD_BACK) return;
+  s->streaming = false;
+  if (state != GT_RUNNING) return;
   gt_count(&copy->tape_waits, 1);
   s->idle_since_ns = gt_clock_ns();
 }

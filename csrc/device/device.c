@@ -236,7 +236,7 @@ void gt_device_run(gt_device *device, int nexus, gt_io *io, uint64_t *due_ns) {
   uint64_t delay_ns = dispatch(&cmd);
   if (!delay_ns && !paced) return;
   *due_ns = gt_now_ns() + delay_ns;
-  uint64_t paced_ns = paced ? gt_pace(device, cmd.moved, begun_ns) : 0;
+  uint64_t paced_ns = paced ? gt_pace(&cmd, begun_ns) : 0;
   if (paced_ns > *due_ns) *due_ns = paced_ns;
 }
 

@@ -78,5 +78,10 @@ void gt_device_clear_faults(gt_device *device);
 
 /* Paces a device as if it moved bytes_per_s at most (0: unpaced). */
 void gt_device_pace(gt_device *device, uint64_t bytes_per_s);
+/* Paces a tape drive as its motor: the tape moves at this speed out of a buffer of so many bytes, which WRITEs fill
+ * (stream.h). Instead of gt_device_pace; 0: unpaced. */
+void gt_tape_stream(gt_device *tape, uint64_t bytes_per_s, uint64_t buffer_bytes);
+/* How often since then the tape began to move, and how often its buffer ran empty while nobody had asked for that. */
+void gt_tape_stream_counts(gt_device *tape, uint64_t *starts, uint64_t *underruns);
 
 #endif

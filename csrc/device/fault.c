@@ -83,20 +83,59 @@ void gt_fault_answer(gt_cmd *cmd, const gt_fault *fault) {
   gt_check(cmd, &sense);
 }
 
-void gt_device_pace(gt_device *device, uint64_t bytes_per_s) {
+static void set_pace(gt_device *device, uint64_t bytes_per_s, uint64_t streams_per_s, uint64_t buffer_bytes) {
   pthread_mutex_lock(&device->fault_lock);
   device->paced_until_ns = 0;
+  gt_stream_set(&device->stream, streams_per_s, buffer_bytes);
   atomic_store(&device->bytes_per_s, bytes_per_s);
   pthread_mutex_unlock(&device->fault_lock);
 }
 
-/* Returns when a device of this pace, busy with everything before it, has moved the bytes. */
-uint64_t gt_pace(gt_device *device, uint64_t bytes, uint64_t now_ns) {
-  pthread_mutex_lock(&device->fault_lock);
+void gt_device_pace(gt_device *device, uint64_t bytes_per_s) { set_pace(device, bytes_per_s, 0, 0); }
+
+void gt_tape_stream(gt_device *tape, uint64_t bytes_per_s, uint64_t buffer_bytes) {
+  set_pace(tape, bytes_per_s, bytes_per_s, buffer_bytes);
+}
+
+void gt_tape_stream_counts(gt_device *tape, uint64_t *starts, uint64_t *underruns) {
+  pthread_mutex_lock(&tape->fault_lock);
+  *starts = tape->stream.starts;
+  *underruns = tape->stream.underruns;
+  pthread_mutex_unlock(&tape->fault_lock);
+}
+
+/* Commands that end with everything before them on the tape. */
+static bool synchronizes(const uint8_t *cdb) {
+  switch (cdb[0]) {
+  case GT_WRITE_FILEMARKS_6: return !(cdb[1] & 0x01); /* IMMED */
+  case GT_REWIND:
+  case GT_SPACE_6:
+  case GT_SPACE_16:
+  case GT_LOCATE_10:
+  case GT_LOCATE_16:
+  case GT_LOAD_UNLOAD: return true;
+  default: return false;
+  }
+}
+
+static uint64_t busy_until(gt_device *device, uint64_t bytes, uint64_t now_ns) {
   uint64_t rate = atomic_load(&device->bytes_per_s);
   if (device->paced_until_ns < now_ns) device->paced_until_ns = now_ns;
   if (rate) device->paced_until_ns += (uint64_t)((double)bytes * 1e9 / (double)rate);
-  uint64_t until = device->paced_until_ns;
+  return device->paced_until_ns;
+}
+
+uint64_t gt_pace(const gt_cmd *cmd, uint64_t now_ns) {
+  gt_device *device = cmd->device;
+  bool writes = cmd->io->dir == GT_DIR_OUT && cmd->moved;
+  uint64_t until;
+  pthread_mutex_lock(&device->fault_lock);
+  if (device->stream.bytes_per_s && writes)
+    until = gt_stream_write(&device->stream, cmd->moved, now_ns);
+  else if (device->stream.bytes_per_s && synchronizes(cmd->cdb))
+    until = gt_stream_flush(&device->stream, now_ns);
+  else
+    until = busy_until(device, cmd->moved, now_ns);
   pthread_mutex_unlock(&device->fault_lock);
   return until;
 }

@@ -10,6 +10,7 @@
 #include "core/scsi.h"
 #include "core/sense.h"
 #include "device/device.h"
+#include "device/stream.h"
 
 typedef struct gt_row gt_row;
 
@@ -112,6 +113,7 @@ struct gt_device {
 
   atomic_uint_fast64_t bytes_per_s; /* 0: unpaced */
   uint64_t paced_until_ns;          /* under fault_lock */
+  gt_stream stream;                 /* under fault_lock; a tape that is paced as its motor */
 
   char vendor[9], product[17], revision[5], serial[65];
   uint8_t naa[8];
@@ -154,7 +156,8 @@ const uint8_t *gt_parameters(gt_cmd *cmd, size_t length);
 /* fault.c */
 bool gt_fault_take(gt_cmd *cmd, gt_fault *out);
 void gt_fault_answer(gt_cmd *cmd, const gt_fault *fault);
-uint64_t gt_pace(gt_device *device, uint64_t bytes, uint64_t now_ns);
+/* Returns when a device of this pace, busy with everything before it, has done what the command moved. */
+uint64_t gt_pace(const gt_cmd *cmd, uint64_t now_ns);
 
 /* Handlers that both types have: spc.c, inquiry.c, mode.c. */
 void gt_spc_test_unit_ready(gt_cmd *cmd);
