@@ -114,7 +114,7 @@ export class TrustedClock implements TrustedTime {
     if (bytes === undefined) return undefined;
     try {
       const value = decodeCbor(bytes);
-      return typeof value === "number" ? value : undefined;
+      return typeof value === "number" && Math.abs(value) <= LAST_DATE_MS ? value : undefined;
     } catch {
       // Unreadable is the same as none: the clock then needs another reason to be believed.
       return undefined;
@@ -127,5 +127,8 @@ export class TrustedClock implements TrustedTime {
     return this.#synchronised;
   }
 }
+
+/** ECMA-262 21.4.1.1: what is further from 1970 is no date. */
+const LAST_DATE_MS = 8.64e15;
 
 const date = (ms: number): string => new Date(ms).toISOString().slice(0, 19).replace("T", " ");

@@ -97,7 +97,7 @@ function describe(seen: JobProgress | JobReport): { progress: JobProgress; repor
 }
 
 /** Jobs that have not ended first, then by age; a page starts after the job named. */
-function jobPage(queue: JobQueue, state: JobState | undefined, after: string | undefined, limit: number) {
+export function jobPage(queue: JobQueue, state: JobState | undefined, after: string | undefined, limit: number) {
   const jobs = queue
     .list()
     .map(({ spec, submittedMs }) => ({ submittedMs, seen: describe(queue.progress(spec.jobId)).progress }))

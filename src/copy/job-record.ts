@@ -1,7 +1,8 @@
 // What is kept of a job on stable storage, from the moment it is accepted until its report is forgotten.
 import { deserialize, serialize } from "node:v8";
 import type { JobReport, JobSpec, JobState, LostBlocks, ScrubbedFile, VolumeReport } from "../job.js";
-import { GantryError } from "../sys/errors.js";
+import { GantryError, isGantryError } from "../sys/errors.js";
+import { seal, unseal } from "./sealed.js";
 
 /** Where a job can go on after a crash: everything before it is on the destination medium. */
 export interface Checkpoint {
@@ -83,9 +84,9 @@ export interface JobWish {
 const VERSION = 1;
 
 /** Structured-clone bytes (node:v8), behind a version: bigint, typed arrays and undefined come back as they were. */
-export const encodeRecord = (record: JobRecord): Uint8Array => serialize([VERSION, record]);
+export const encodeRecord = (record: JobRecord): Uint8Array => seal(serialize([VERSION, record]));
 
-export const encodeWish = (wish: JobWish): Uint8Array => serialize([VERSION, wish]);
+export const encodeWish = (wish: JobWish): Uint8Array => seal(serialize([VERSION, wish]));
 
 /** Throws STORE_CORRUPT when the bytes are no record of a version that this program knows. */
 export const decodeRecord = (bytes: Uint8Array): JobRecord => decode(bytes) as JobRecord;
@@ -96,8 +97,9 @@ export const decodeWish = (bytes: Uint8Array): JobWish => decode(bytes) as JobWi
 function decode(bytes: Uint8Array): unknown {
   let value: unknown;
   try {
-    value = deserialize(bytes);
+    value = deserialize(unseal(bytes, "A job record"));
   } catch (error) {
+    if (isGantryError(error)) throw error;
     throw new GantryError("STORE_CORRUPT", "A job record in the state directory cannot be read.", { cause: error });
   }
   if (!Array.isArray(value) || value[0] !== VERSION) {

@@ -13,6 +13,7 @@ import {
   type JobRecord,
   type JobWish,
 } from "./job-record.js";
+import { seal, unseal } from "./sealed.js";
 
 /** Digest of one member, as it goes into the manifest. */
 export interface MemberDigest {
@@ -92,9 +93,9 @@ export class Journal {
     const next: JobRecord = { ...record, checkpoint };
     const page = this.#nextPage(jobId);
     const changes: StoreChange[] = [{ put: recordKey(jobId), value: encodeRecord(next) }];
-    if (members.length > 0) changes.push({ put: [...dataKey(jobId), "members", page], value: packMembers(members) });
+    if (members.length > 0) changes.push({ put: [...dataKey(jobId), "members", page], value: seal(packMembers(members)) });
     blocks.forEach((run, index) => {
-      changes.push({ put: [...dataKey(jobId), "blocks", page, index], value: packBlocks(run) });
+      changes.push({ put: [...dataKey(jobId), "blocks", page, index], value: seal(packBlocks(run)) });
     });
     await this.#store.batch(changes);
     this.#pages.set(jobId, page + 1);
@@ -104,11 +105,11 @@ export class Journal {
 
   /** Digests of everything up to the last checkpoint, in the order in which they were written. */
   *members(jobId: string): Iterable<MemberDigest> {
-    for (const { value } of this.#store.under([...dataKey(jobId), "members"])) yield* unpackMembers(value);
+    for (const { value } of this.#store.under([...dataKey(jobId), "members"])) yield* unpackMembers(unseal(value, DIGESTS));
   }
 
   *blocks(jobId: string): Iterable<BlockCrcs> {
-    for (const { value } of this.#store.under([...dataKey(jobId), "blocks"])) yield unpackBlocks(value);
+    for (const { value } of this.#store.under([...dataKey(jobId), "blocks"])) yield unpackBlocks(unseal(value, DIGESTS));
   }
 
   /** Pages of a manifest that was read from tape: bulk that a restore goes through more than once. */
@@ -211,6 +212,7 @@ export class Journal {
 }
 
 const SHA256_BYTES = 32;
+const DIGESTS = "A page of digests";
 
 /** Rows of u32 tag, u32 CRC32C, u8 length and that many bytes of SHA-256; little-endian. */
 function packMembers(members: readonly MemberDigest[]): Uint8Array {

@@ -13,6 +13,13 @@ interface Options {
   readonly json?: boolean;
 }
 
+interface JobPage {
+  readonly jobs: readonly { readonly jobId: string }[];
+  readonly more: boolean;
+}
+
+const REFUSED = Symbol("refused");
+
 const EXIT_REFUSED = 1;
 const EXIT_USE = 2;
 const EXIT_AWAY = 3;
@@ -44,7 +51,7 @@ show
 show
   .command("jobs")
   .description("all jobs that are remembered")
-  .action(() => ask("show jobs"));
+  .action(() => askJobs());
 show
   .command("job <id>")
   .description("one job, with its report if it has ended")
@@ -67,25 +74,51 @@ job
 void program.parseAsync();
 
 async function ask(verb: string, ...args: string[]): Promise<void> {
+  const result = await resultOf(verb, args);
+  if (result !== REFUSED) print(verb, result);
+}
+
+/** The daemon gives jobs in pages. */
+async function askJobs(): Promise<void> {
+  const jobs = new Map<string, unknown>();
+  for (let after: string[] = []; ; ) {
+    const result = await resultOf("show jobs", after);
+    if (result === REFUSED) return;
+    const page = result as JobPage;
+    const before = jobs.size;
+    for (const job of page.jobs) jobs.set(job.jobId, job);
+    const last = page.jobs.at(-1);
+    // A page that begins anew, because its job was forgotten meanwhile, brings nothing at some time.
+    if (!page.more || last === undefined || jobs.size === before) break;
+    after = [last.jobId];
+  }
+  print("show jobs", [...jobs.values()]);
+}
+
+function print(verb: string, result: unknown): void {
+  const { json } = program.opts<Options>();
+  console.log(json === true ? JSON.stringify(result ?? null) : render(verb, result));
+}
+
+/** REFUSED after having said why. */
+async function resultOf(verb: string, args: readonly string[]): Promise<unknown> {
   const { socket, json } = program.opts<Options>();
-  const fail = (exitCode: number, code: string, message: string): void => {
+  const fail = (exitCode: number, code: string, message: string): typeof REFUSED => {
     if (json === true) console.log(JSON.stringify({ error: { code, message } }));
     else console.error(`gantry: ${message} (${code})`);
     process.exitCode = exitCode;
+    return REFUSED;
   };
-  let answer: ShellAnswer;
   try {
-    answer = await request(socket, verb, args);
+    const answer = await request(socket, verb, args);
+    return answer.ok ? answer.result : fail(EXIT_REFUSED, answer.error.code, answer.error.message);
   } catch (error) {
-    fail(
+    return fail(
       EXIT_AWAY,
       "SHELL_SOCKET",
       `The daemon cannot be asked over ${socket}: ${messageOf(error)}. Is gantryd running? Another socket: --socket.`,
     );
-    return;
   }
-  if (!answer.ok) fail(EXIT_REFUSED, answer.error.code, answer.error.message);
-  else console.log(json === true ? JSON.stringify(answer.result ?? null) : render(verb, answer.result));
 }
 
 function request(path: string, verb: string, args: readonly string[]): Promise<ShellAnswer> {

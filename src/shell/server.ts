@@ -11,6 +11,9 @@ export interface ShellServer {
   stop(): Promise<void>;
 }
 
+/** Characters of a refusal: what was asked may be long, and is in it. */
+const SHOWN_MAX = 1000;
+
 /** Throws SHELL_SOCKET when another daemon has the socket, or it cannot be made. */
 export async function startShell(path: string, room: ShellRoom, log: Logger): Promise<ShellServer> {
   await removeStale(path);
@@ -63,27 +66,59 @@ function listen(server: Server, path: string): Promise<void> {
   });
 }
 
+/** One request after the other, and no more read than answered: whoever asks without listening waits. */
 function serve(socket: Socket, room: ShellRoom): void {
   let rest = "";
-  let turn: Promise<void> = Promise.resolve();
   socket.setEncoding("utf8");
   socket.on("data", (chunk: string) => {
     const lines = (rest + chunk).split("\n");
     rest = lines.pop() ?? "";
     if (rest.length > LINE_MAX) socket.destroy();
-    for (const line of lines) turn = turn.then(async () => void socket.write(toLine(await answer(line, room))));
+    if (lines.length === 0 || socket.destroyed) return;
+    socket.pause();
+    void answerAll(socket, lines, room).then(() => socket.resume());
   });
 }
 
-async function answer(line: string, room: ShellRoom): Promise<ShellAnswer> {
+async function answerAll(socket: Socket, lines: readonly string[], room: ShellRoom): Promise<void> {
+  for (const line of lines) {
+    if (socket.destroyed) return;
+    if (socket.write(await answerLine(line, room))) continue;
+    await new Promise<void>((resolve) => {
+      const done = (): void => {
+        socket.off("drain", done);
+        socket.off("close", done);
+        resolve();
+      };
+      socket.once("drain", done);
+      socket.once("close", done);
+    });
+  }
+}
+
+/** Never rejects: an answer that cannot be written down, or is longer than the other side takes, is told as one. */
+async function answerLine(line: string, room: ShellRoom): Promise<string> {
+  try {
+    const text = toLine(await answer(line, room));
+    if (Buffer.byteLength(text) <= LINE_MAX) return text;
+    throw new Error(`the answer has more than ${LINE_MAX} bytes`);
+  } catch (error) {
+    return toLine({ ok: false, error: { code: "INTERNAL", message: messageOf(error) } });
+  }
+}
+
+/** Carries one request out. Never rejects. */
+export async function answer(line: string, room: ShellRoom): Promise<ShellAnswer> {
   try {
     const { verb, args } = parse(line);
     const run = VERBS.get(verb);
     if (run === undefined)
-      throw new GantryError("SHELL_VERB", `There is no verb "${verb}"; \`gantry --help\` lists them.`);
+      throw new GantryError("SHELL_VERB", `There is no verb "${verb.slice(0, 60)}"; \`gantry --help\` lists them.`);
     return { ok: true, result: await run(room, args) };
   } catch (error) {
-    return { ok: false, error: { code: isGantryError(error) ? error.code : "INTERNAL", message: messageOf(error) } };
+    const message = messageOf(error);
+    const short = message.length > SHOWN_MAX ? `${message.slice(0, SHOWN_MAX)}…` : message;
+    return { ok: false, error: { code: isGantryError(error) ? error.code : "INTERNAL", message: short } };
   }
 }
 

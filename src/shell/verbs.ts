@@ -1,6 +1,6 @@
 // The verbs of the local shell, as far as the daemon carries them out. Showing how they look is the client's.
 import type { KeyRing } from "../admit/key-ring.js";
-import { keyFacts, mediaFacts } from "../control/job-commands.js";
+import { jobPage, keyFacts, mediaFacts } from "../control/job-commands.js";
 import type { JobQueue } from "../copy/job-queue.js";
 import type { DeviceRegistry } from "../device/registry.js";
 import { GantryError, messageOf } from "../sys/errors.js";
@@ -23,12 +23,22 @@ export const VERBS: ReadonlyMap<string, Verb> = new Map<string, Verb>([
   ["show devices", ({ devices }) => showDevices(devices)],
   ["show media", ({ devices }) => mediaFacts(devices)],
   ["show keys", ({ ring }) => keyFacts(ring)],
-  ["show jobs", ({ queue }) => queue.list().map(({ spec }) => queue.progress(spec.jobId))],
+  ["show jobs", ({ queue }, [after, limit]) => jobPage(queue, undefined, after, pageLimit(limit))],
   ["show job", ({ queue }, [jobId]) => queue.progress(required(jobId))],
   ["job cancel", ({ queue }, [jobId]) => queue.cancel(required(jobId))],
   ["job pause", ({ queue }, [jobId]) => queue.pause(required(jobId))],
   ["job resume", ({ queue }, [jobId]) => queue.resume(required(jobId))],
 ]);
+
+/** Jobs in one answer: with the longest names there are, far less than a line holds. */
+const PAGE = 500;
+
+function pageLimit(text: string | undefined): number {
+  if (text === undefined) return PAGE;
+  const limit = /^[0-9]{1,3}$/.test(text) ? Number(text) : 0;
+  if (limit >= 1 && limit <= PAGE) return limit;
+  throw new GantryError("SHELL_VERB", `How many jobs are shown at once has to be a whole number from 1 to ${PAGE}.`);
+}
 
 function required(jobId: string | undefined): string {
   if (jobId !== undefined) return jobId;

@@ -11,25 +11,28 @@ export interface TomlDocument {
 
 /** Throws CONFIG_SYNTAX with the line when the text is no TOML. */
 export function parseToml(text: string, fileName: string): TomlDocument {
-  let ast: AST.TOMLProgram;
+  const lines = new Map<string, number>();
+  let value: Record<string, unknown>;
   try {
-    ast = parseTOML(text);
+    const ast = parseTOML(text);
+    for (const node of ast.body[0].body) {
+      if (node.type === "TOMLTable") {
+        note(lines, node.resolvedKey, node.loc.start.line);
+        for (const pair of node.body) noteKeyValue(lines, node.resolvedKey, pair);
+      } else noteKeyValue(lines, [], node);
+    }
+    value = getStaticTOMLValue(ast) as Record<string, unknown>;
   } catch (error) {
+    // A RangeError is a stack that ended: values inside values without end.
+    const why = error instanceof RangeError ? "values are nested too deep" : messageOf(error);
     const line = lineNumberOf(error);
-    throw new GantryError("CONFIG_SYNTAX", `${fileName}:${line}: ${messageOf(error)}`, {
+    throw new GantryError("CONFIG_SYNTAX", `${fileName}:${line}: ${why}`, {
       cause: error,
       details: { file: fileName, line },
     });
   }
-  const lines = new Map<string, number>();
-  for (const node of ast.body[0].body) {
-    if (node.type === "TOMLTable") {
-      note(lines, node.resolvedKey, node.loc.start.line);
-      for (const pair of node.body) noteKeyValue(lines, node.resolvedKey, pair);
-    } else noteKeyValue(lines, [], node);
-  }
   return {
-    value: getStaticTOMLValue(ast) as Record<string, unknown>,
+    value,
     lineOf(path) {
       for (let length = path.length; length > 0; length--) {
         const line = lines.get(keyOf(path.slice(0, length)));
@@ -44,7 +47,21 @@ type Path = readonly (string | number)[];
 
 const keyOf = (path: Path): string => JSON.stringify(path);
 
+/** What every object has. A parser that goes along such names would change all objects of the program. */
+const NO_KEYS: ReadonlySet<unknown> = new Set(["__proto__", "constructor", "prototype"]);
+
+class KeyError extends Error {
+  constructor(
+    readonly key: string,
+    readonly lineNumber: number,
+  ) {
+    super(`\`${key}\` is no key that Gantry knows; remove it or mend its spelling`);
+  }
+}
+
 function note(lines: Map<string, number>, path: Path, line: number): void {
+  const wrong = path.find((name) => NO_KEYS.has(name));
+  if (wrong !== undefined) throw new KeyError(String(wrong), line);
   if (!lines.has(keyOf(path))) lines.set(keyOf(path), line);
 }
 

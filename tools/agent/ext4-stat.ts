@@ -30,13 +30,13 @@ export interface InodeFacts {
 /** Entries of a directory without "." and "..": /ino/mode/uid/gid/name/size/, where only the name is free text without "/". */
 export function parseLs(text: string): DirEntry[] {
   const entries: DirEntry[] = [];
-  const entry = /\/(\d+)\/([0-7]{6})\/-?\d+\/-?\d+\/([^/]*)\/-?\d*\/\n/y;
+  const entry = /\/(\d{1,10})\/([0-7]{6})\/-?\d+\/-?\d+\/([^/]*)\/-?\d*\/\n/y;
   while (entry.lastIndex < text.length && text[entry.lastIndex] === "/") {
     const match = entry.exec(text);
     if (!match) throw new GantryError("AGENT_TOOL", "The output of debugfs ls cannot be understood.");
     const [, ino, mode, name] = match as unknown as [string, string, string, string];
     // Inode 0 marks unused room in a directory block.
-    if (ino === "0" || name === "." || name === "..") continue;
+    if (Number(ino) === 0 || name === "." || name === "..") continue;
     entries.push({ ino: Number(ino), mode: Number.parseInt(mode, 8), name: Buffer.from(name, "latin1") });
   }
   return entries;
@@ -52,6 +52,8 @@ export function parseStat(text: string, blockBytes: number): InodeFacts {
   const mtime = MTIME.exec(text);
   if (!head || !mtime) throw new GantryError("AGENT_TOOL", "The output of debugfs stat cannot be understood.");
   const [, ino, mode, flags, user, group, sizeText, links] = head as unknown as string[];
+  if (![ino, links].every((number) => Number.isSafeInteger(Number(number))))
+    throw new GantryError("AGENT_TOOL", "The output of debugfs stat has numbers that no inode has.");
   const size = BigInt(sizeText ?? 0);
   return {
     ino: Number(ino),
@@ -109,6 +111,7 @@ function extentsOf(text: string, block: bigint): InodeFacts["extents"] {
     const [, first, last, unwritten, place] = match;
     if (first === undefined || place === undefined) continue;
     const blocks = BigInt(last ?? first) - BigInt(first) + 1n;
+    if (blocks <= 0n) throw new GantryError("AGENT_TOOL", "An extent that debugfs prints ends before it begins.");
     extents.push({
       logical: BigInt(first) * block,
       physical: BigInt(place) * block,

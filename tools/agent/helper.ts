@@ -65,8 +65,14 @@ export type HelperEvent =
 const NODE_BYTES = 88;
 const EXTENT_BYTES = 32;
 
+/** Least bytes of a record, by its kind. */
+const LEAST: Readonly<Record<number, number>> = { 1: NODE_BYTES, 2: 0, 3: 16, 4: 16, 5: 0 };
+
 /** One record's payload. undefined: DONE. Throws AGENT_HELPER. */
 export function parseRecord(kind: number, data: Buffer): HelperEvent | undefined {
+  if (data.length < (LEAST[kind] ?? 0) || (kind === 2 && data.length % EXTENT_BYTES !== 0)) {
+    throw new GantryError("AGENT_HELPER", `gantry-fsmap answers with a record of kind ${kind} that is cut off.`);
+  }
   switch (kind) {
     case 1:
       return { kind: "node", node: parseNode(data) };
@@ -75,8 +81,7 @@ export function parseRecord(kind: number, data: Buffer): HelperEvent | undefined
     case 3:
       return { kind: "end", index: Number(data.readBigUInt64LE(0)), changed: data.readBigUInt64LE(8) !== 0n };
     case 4: {
-      const length = data.readUInt32LE(12);
-      const message = data.toString("utf8", 16, 16 + length);
+      const message = data.toString("utf8", 16, 16 + data.readUInt32LE(12));
       return { kind: "error", index: Number(data.readBigUInt64LE(0)), errno: data.readInt32LE(8), message };
     }
     case 5:

@@ -10,7 +10,7 @@ import { GantryError } from "../../sys/errors.js";
 import type { PlacedMember } from "./layout.js";
 import { archiveName } from "./member-header.js";
 import { paxHeader, paxRecord, SIZE_MAX, TypeFlag, ustarBlock } from "./ustar.js";
-import { leadBytes } from "./volumes.js";
+import { isTapeBlock, leadBytes } from "./volumes.js";
 
 /** The member whose data the break lies in, as `tar -M` counts. */
 export interface OpenMember {
@@ -79,6 +79,9 @@ function comment(options: ContinuationOptions, room: number): Uint8Array {
   return Buffer.from(`${head}${text}${" ".repeat(fill)}\n`);
 }
 
+/** Archive offsets have 64 bits. */
+const END = 1n << 64n;
+
 /** What a cartridge's first tape block says about it. */
 export interface Continuation {
   readonly archiveId: string;
@@ -92,12 +95,10 @@ export function parseContinuation(bytes: Uint8Array): Continuation | undefined {
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, 4096)).toString("utf8");
   if (text[156] !== TypeFlag.GLOBAL || !text.includes(" comment=gantry-continuation ")) return undefined;
   const found = /comment=gantry-continuation 1\narchive ([^\n]*)\nfrom (\d{1,20})\nblock (\d{1,8})\n/.exec(text);
-  if (found === null) {
-    throw new GantryError(
-      "ARCHIVE_INVALID",
-      "The cartridge begins like a continuation but its text is cut or damaged.",
-    );
-  }
-  const [, archiveId = "", from = "", block = ""] = found;
-  return { archiveId, from: BigInt(from), tapeBlockBytes: Number(block) };
+  const [, archiveId = "", from = "0", block = "0"] = found ?? [];
+  const lead = { archiveId, from: BigInt(from), tapeBlockBytes: Number(block) };
+  // It goes on at the edge of a tape block; a zero for the size would divide by it later.
+  if (isTapeBlock(lead.tapeBlockBytes) && lead.from < END && lead.from % BigInt(lead.tapeBlockBytes) === 0n)
+    return lead;
+  throw new GantryError("ARCHIVE_INVALID", "The cartridge begins like a continuation but its text is cut or damaged.");
 }

@@ -14,7 +14,7 @@ import {
   trailerCovered,
 } from "./manifest-format.js";
 import { RANGES_AT_ONCE, type Ranges } from "./member-data.js";
-import { checkTapeBlock } from "./volumes.js";
+import { isTapeBlock, TAPE_BLOCK_MAX } from "./volumes.js";
 
 export type ManifestRecord =
   | { readonly kind: "head"; readonly head: ManifestHead }
@@ -23,6 +23,8 @@ export type ManifestRecord =
   | { readonly kind: "map"; readonly map: Ranges }
   | { readonly kind: "end"; readonly end: ManifestEnd }
   | { readonly kind: "trailer"; readonly trailer: ManifestTrailer };
+
+const UINT64_MAX = (1n << 64n) - 1n;
 
 /** Longest line that is looked at: RANGES_AT_ONCE ranges of two 20-digit strings, and a member with an escaped name. */
 const LINE_MAX = 256 * RANGES_AT_ONCE;
@@ -53,7 +55,8 @@ export function findTrailer(lastBlocks: Uint8Array): ManifestTrailer {
     throw invalid("its last line is no trailer", error);
   }
   if (record.kind !== "trailer") throw invalid("its last line is no trailer");
-  checkTapeBlock(record.trailer.tapeBlockBytes);
+  const { tapeBlockBytes } = record.trailer;
+  if (!isTapeBlock(tapeBlockBytes)) throw invalid(`its trailer names tape blocks of ${tapeBlockBytes} bytes`);
   return record.trailer;
 }
 
@@ -61,7 +64,7 @@ class ManifestReader {
   #rest = Buffer.alloc(0);
   #line = 0;
   #crc = 0;
-  #expected: ManifestRecord["kind"] = "head";
+  #expected: ManifestRecord["kind"] | "nothing" = "head";
   #mapLeft = 0;
   #size = 0;
 
@@ -72,13 +75,14 @@ class ManifestReader {
       data = data.subarray(newline + 1);
     }
     // The trailer's line is as long as a tape block, all blanks at first.
-    if (data.length > LINE_MAX && data.some((byte) => byte !== 0x20)) throw this.#bad("it is too long");
+    const blanks = data.length <= TAPE_BLOCK_MAX + TRAILER_BYTES && data.every((byte) => byte === 0x20);
+    if (data.length > LINE_MAX && !blanks) throw this.#bad("it is too long");
     this.#rest = Buffer.from(data);
   }
 
   end(): void {
     if (this.#rest.length > 0) throw this.#bad("the manifest ends within it");
-    if (this.#line === 0 || this.#expected !== "head") throw this.#bad("the manifest ends before its trailer");
+    if (this.#expected !== "nothing") throw this.#bad("the manifest ends before its trailer");
   }
 
   #take(line: Buffer): ManifestRecord {
@@ -115,7 +119,7 @@ class ManifestReader {
     if (after !== this.#expected && !(kind === "trailer" && this.#expected === "trailer")) {
       throw this.#bad(`a ${kind} line is out of place`);
     }
-    this.#expected = kind === "end" ? "trailer" : kind === "trailer" ? "head" : "member";
+    this.#expected = kind === "end" ? "trailer" : kind === "trailer" ? "nothing" : "member";
   }
 
   #checkTrailer(trailer: ManifestTrailer): void {
@@ -256,7 +260,7 @@ function text(fields: Fields, key: string): string {
 
 function integer(value: unknown, key: string): bigint {
   if (typeof value === "number" && Number.isSafeInteger(value) && value >= 0) return BigInt(value);
-  if (typeof value === "string" && /^[0-9]{1,19}$/.test(value)) return BigInt(value);
+  if (typeof value === "string" && /^[0-9]{1,20}$/.test(value) && BigInt(value) <= UINT64_MAX) return BigInt(value);
   throw new Error(`"${key}" is no whole number from 0 on`);
 }
 

@@ -28,6 +28,8 @@ export interface ScannedMember {
   readonly map: Ranges | undefined;
 }
 
+/** Sizes in archives have 63 bits. */
+const SIZE_END = (1n << 63n) - 1n;
 /** Largest extended header and largest number of ranges that are believed. */
 const EXTENDED_MAX = 16 << 20;
 const RANGES_MAX = 64 << 20;
@@ -109,17 +111,24 @@ async function describe(
   const size = sparse ? (decimal(records.get("GNU.sparse.realsize"), header) ?? 0n) : stored;
   const map = sparse ? await sparseMap(input, start + stored, size) : undefined;
   const bytes = stored - (input.at - start);
+  const name = records.get("GNU.sparse.name") ?? records.get("path") ?? string(block, 0, 100);
+  const linkName = records.get("linkpath") ?? string(block, 157, 100);
+  const mtime = records.get("mtime") ?? String(octal(block, 136, 12, header));
+  // Where a NUL ends a name for one program and not for another, the two see different files.
+  if (`${name}${linkName}`.includes("\0")) throw invalid(header, "a name in an extended header has a NUL in it");
+  if (!/^-?[0-9]{1,20}(\.[0-9]{1,20})?$/.test(mtime))
+    throw invalid(header, "a time in an extended header is not decimal");
   const sum = map?.reduce((total, value, index) => (index % 2 === 1 ? total + value : total), 0n) ?? stored;
   if (sum !== bytes) throw invalid(header, "a sparse map does not fit its data");
   return {
-    name: records.get("GNU.sparse.name") ?? records.get("path") ?? string(block, 0, 100),
+    name,
     typeflag: flagOf(block),
     size,
     mode: Number(octal(block, 100, 8, header)),
-    uid: Number(number("uid", 108, 8)),
-    gid: Number(number("gid", 116, 8)),
-    mtime: records.get("mtime") ?? String(octal(block, 136, 12, header)),
-    linkName: records.get("linkpath") ?? string(block, 157, 100),
+    uid: owner(number("uid", 108, 8), header),
+    gid: owner(number("gid", 116, 8), header),
+    mtime,
+    linkName,
     header,
     data: input.at,
     end: start + stored + padding(stored),
@@ -174,10 +183,17 @@ function octal(block: Buffer, at: number, width: number, offset: bigint): bigint
   return digits === "" ? 0n : BigInt(`0o${digits}`);
 }
 
+function owner(id: bigint, offset: bigint): number {
+  if (id > BigInt(Number.MAX_SAFE_INTEGER)) throw invalid(offset, "an owner's number is too large");
+  return Number(id);
+}
+
 function decimal(text: string | undefined, offset: bigint): bigint | undefined {
   if (text === undefined) return undefined;
   if (!/^[0-9]{1,19}$/.test(text)) throw invalid(offset, "a number in an extended header or map is not decimal");
-  return BigInt(text);
+  const number = BigInt(text);
+  if (number > SIZE_END) throw invalid(offset, "a number in an extended header or map is past 2^63");
+  return number;
 }
 
 function invalid(offset: bigint, fault: string): GantryError {

@@ -1,0 +1,21 @@
+// Every decoder of TypeScript that takes bytes from outside. README.md in this folder says who feeds it.
+import type { Target } from "./target.js";
+import { agentTargets } from "./targets/agent.js";
+import { archiveTargets } from "./targets/archive.js";
+import { cborTargets } from "./targets/cbor.js";
+import { hostTargets } from "./targets/host.js";
+import { keyTargets } from "./targets/keys.js";
+import { messageTargets } from "./targets/messages.js";
+import { recordTargets } from "./targets/records.js";
+import { scsiTargets } from "./targets/scsi.js";
+
+export const TARGETS: readonly Target[] = [
+  ...cborTargets,
+  ...messageTargets,
+  ...keyTargets,
+  ...scsiTargets,
+  ...archiveTargets,
+  ...recordTargets,
+  ...hostTargets,
+  ...agentTargets,
+];
