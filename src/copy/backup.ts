@@ -67,7 +67,7 @@ class Backup {
     const device = spec.tape?.device ?? "";
     this.#context.meter.cartridge = volume.cartridge;
     if (volume.cartridge !== "") await this.#context.devices.load(device, volume.cartridge, true);
-    const drive = await this.#context.devices.openTape(device, () => this.#context.control.cancelled);
+    const drive = await this.#context.devices.openTape(device, this.#context.control);
     try {
       if (drive.writeProtected) {
         throw new GantryError("TAPE_WRITE_PROTECTED", `${device}: the cartridge is write-protected.`, {
@@ -274,15 +274,21 @@ class Backup {
 
   /** What a cancelled or interrupted run wrote is ended by a filemark, so that the tape is no riddle to others. */
   async #cutShort(drive: TapeDrive, current: CurrentVolume, done: DoneEvent): Promise<JobOutcome> {
-    if (began(current, done)) await drive.writeFilemarks(1);
+    // Behind a command that the drive has not answered nobody knows where the tape stands.
+    const silent =
+      done.failed !== undefined && done.failed.side === "destination" && done.failed.outcome !== "delivered";
+    if (began(current, done) && !silent) await this.#endHalf(drive);
     return this.#outcome("cancelled", current, done);
   }
 
-  /** The source's failure is what the report is to say, also when the tape fails on top of it. */
+  /** The source's failure, or the cancel, is what the report is to say, also when the tape fails on top of it. */
   async #endHalf(drive: TapeDrive): Promise<void> {
     const { log, record } = this.#context;
     await drive.writeFilemarks(1).catch((error: unknown) => {
-      log.warn({ jobId: record.spec.jobId, error }, "the tape of a failed backup could not be ended by a filemark");
+      log.warn(
+        { jobId: record.spec.jobId, error },
+        "the tape of a backup that was broken off could not be ended by a filemark",
+      );
     });
   }
 

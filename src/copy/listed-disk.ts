@@ -13,7 +13,7 @@ export async function withListedDisk<T>(
   overlap: "refuse" | "allow",
   use: (disk: OpenDisk) => Promise<T>,
 ): Promise<T> {
-  const disk = await context.devices.openDisk(device ?? "", () => context.control.cancelled);
+  const disk = await context.devices.openDisk(device ?? "", context.control);
   try {
     const shape = { name: disk.unit.name, blockBytes: disk.blockBytes, blocks: disk.blocks };
     await checkExtents(header, (index) => context.lists.read(header.listId, index), shape, overlap);

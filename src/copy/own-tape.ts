@@ -14,6 +14,8 @@ import { hold } from "./tape-hold.js";
 
 /** Bytes that are held at once (GT_HOLD_MAX). */
 const HOLD_BYTES = 1n << 20n;
+/** How long the reading of a few blocks may go on when the job is cancelled. */
+const CANCELLED_GRACE_MS = 60_000;
 /** What a tape says that does not hold the label of the job's archive (checkCartridge). */
 const NOT_THE_LABEL: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "ARCHIVE_INVALID",
@@ -34,7 +36,27 @@ export async function checkOwnTape(
   crcOf: (block: number) => number | undefined,
 ): Promise<void> {
   // Of a control of its own: a job that was cancelled ends its tape by a filemark, and not another one.
-  const context: JobContext = { ...given, control: new RunControl() };
+  // A drive that does not answer is given up all the same.
+  const control = new RunControl();
+  let timer: NodeJS.Timeout | undefined;
+  const off = given.control.onCancel(() => {
+    timer = setTimeout(() => control.cancel(), CANCELLED_GRACE_MS);
+  });
+  try {
+    await check({ ...given, control }, drive, volume, object, crcOf);
+  } finally {
+    off();
+    clearTimeout(timer);
+  }
+}
+
+async function check(
+  context: JobContext,
+  drive: TapeDrive,
+  volume: CurrentVolume,
+  object: bigint,
+  crcOf: (block: number) => number | undefined,
+): Promise<void> {
   if (object <= volume.firstObject) return checkBeginning(context, drive, volume);
   const { tapeBlockBytes: block, archiveId } = context.record;
   const place = { cartridge: volume.cartridge, firstObject: volume.firstObject, from: volume.from };

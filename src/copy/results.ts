@@ -7,7 +7,14 @@ import type { JobOutcome, Meter } from "./job-context.js";
 import type { JobRecord } from "./job-record.js";
 
 /** Failures after which it makes sense to go on from the checkpoint without being asked. */
-const RESUMABLE: ReadonlySet<ErrorCode> = new Set<ErrorCode>(["DEVICE_PATH_FAILED", "DEVICE_POSITION_LOST"]);
+const RESUMABLE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  "DEVICE_CHANGED",
+  "DEVICE_PATH_FAILED",
+  "DEVICE_POSITION_LOST",
+  "DEVICE_WRITES_LOST",
+]);
+/** The tape does not stand where it should (csrc/copy/engine.h). */
+const ESPIPE = 29;
 
 export function isResumable(error: unknown): boolean {
   return isGantryError(error) && RESUMABLE.has(error.code);
@@ -21,6 +28,13 @@ export function engineFailure(done: DoneEvent, names: readonly string[]): Gantry
   const side = done.failed?.side === "destination" ? "while writing" : "while reading";
   const device = names[done.failed?.lu ?? 0] ?? "a device";
   const details = { device, streamOffset: done.streamOffset, object: done.object };
+  if (done.error === ESPIPE) {
+    return new GantryError(
+      "DEVICE_POSITION_LOST",
+      `${device}, ${side} at byte ${done.streamOffset}: the tape does not stand where it should after what the drive has answered.`,
+      { details },
+    );
+  }
   switch (done.result) {
     case "device-error":
     case "transport-error":
@@ -73,7 +87,8 @@ export function progressOf({ record, meter, paused }: ProgressSource): JobProgre
     type: record.spec.type,
     state: record.state === "running" && paused ? "paused" : record.state,
     bytesDone,
-    bytesTotal: meter.bytesTotal,
+    // What of an archive is no member's data (headers, the manifest) is only known when it is written.
+    bytesTotal: bytesDone > meter.bytesTotal ? bytesDone : meter.bytesTotal,
     membersDone: meter.membersDone,
     membersTotal: meter.membersTotal,
     bytesPerS: meter.rate(),

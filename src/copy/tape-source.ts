@@ -42,7 +42,7 @@ export class TapeSource {
     const cartridge = this.#cartridges[index] ?? "";
     this.#context.meter.cartridge = cartridge;
     if (cartridge !== "") await this.#context.devices.load(device, cartridge, false);
-    return this.#context.devices.openTape(device, () => this.#context.control.cancelled);
+    return this.#context.devices.openTape(device, this.#context.control);
   }
 
   /** Finds out the tape block size where the job does not name one, then reads the manifest. */

@@ -17,9 +17,8 @@ export interface OpenDisk {
   readonly blocks: bigint;
 }
 
-/** @param unwanted asked while the disk is becoming ready. */
-export async function openDisk(unit: ScsiUnit, unwanted?: () => boolean): Promise<OpenDisk> {
-  await unit.ready(READY_MS, unwanted);
+export async function openDisk(unit: ScsiUnit): Promise<OpenDisk> {
+  await unit.ready(READY_MS);
   await unit.expectType(0);
   const { blocks, blockBytes } = await capacityOf(unit);
   const maxIoBytes = (await maxTransferBlocks(unit)) * blockBytes;

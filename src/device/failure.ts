@@ -33,10 +33,18 @@ export function deviceFailure(device: string, failed: FailedAnswer, what = ""): 
 function codeOf(failed: FailedAnswer): ErrorCode {
   const sense = senseOf(failed);
   if (sense === undefined) return "DEVICE_ERROR";
+  // What failed is what an earlier command had brought, and was lost; the command at hand was not carried out.
+  if (sense.deferred) return "DEVICE_WRITES_LOST";
+  // 2Ah/09h: capacity data has changed. 3Fh: INQUIRY data, device identifier, reported LUNs data has changed.
+  if (sense.key === SENSE_KEY.UNIT_ATTENTION && (sense.asc === 0x3f || (sense.asc === 0x2a && sense.ascq === 0x09)))
+    return "DEVICE_CHANGED";
   // 28h: not ready to ready, medium may have changed. 29h: power on or reset. Either way a tape is not where it was.
   if (sense.key === SENSE_KEY.UNIT_ATTENTION && (sense.asc === 0x28 || sense.asc === 0x29))
     return "DEVICE_POSITION_LOST";
   if (sense.key === SENSE_KEY.MEDIUM_ERROR) return "DEVICE_MEDIUM_ERROR";
+  if (sense.key === SENSE_KEY.ILLEGAL_REQUEST && sense.asc === 0x21 && sense.ascq === 0x00) return "DEVICE_SHRUNK";
+  if (sense.asc === 0x30 && (sense.key === SENSE_KEY.NOT_READY || sense.key === SENSE_KEY.ILLEGAL_REQUEST))
+    return "MEDIA_INCOMPATIBLE";
   if (sense.key === SENSE_KEY.DATA_PROTECT) return "TAPE_WRITE_PROTECTED";
   if (sense.key === SENSE_KEY.NOT_READY && sense.asc === 0x3a) return "MEDIA_MISSING";
   return "DEVICE_ERROR";

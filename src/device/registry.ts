@@ -6,7 +6,7 @@ import type { EmulatedDevice, EmulatedTape, LuTarget, Native } from "../native/t
 import type { Config, DeviceConfig } from "../sys/config.js";
 import { GantryError, messageOf } from "../sys/errors.js";
 import { type OpenDisk, openDisk } from "./disk.js";
-import { ScsiUnit } from "./scsi-unit.js";
+import { ScsiUnit, type Wanted } from "./scsi-unit.js";
 import { openTapeDrive, type TapeDrive } from "./tape-drive.js";
 
 const MIB = 1024n * 1024n;
@@ -66,16 +66,16 @@ export class DeviceRegistry {
     return this.#emulated.get(name);
   }
 
-  /** @param unwanted asked while the device is becoming ready; when it says so, JOB_CANCELLED is thrown. */
-  async openDisk(name: string, unwanted?: () => boolean): Promise<OpenDisk> {
-    const unit = await this.#openUnit(name);
-    return closingOnError(unit, () => openDisk(unit, unwanted));
+  /** Throws JOB_CANCELLED when the device is becoming ready and is not wanted any more. */
+  async openDisk(name: string, wanted?: Wanted): Promise<OpenDisk> {
+    const unit = await this.#openUnit(name, wanted);
+    return closingOnError(unit, () => openDisk(unit));
   }
 
-  /** @param unwanted as for openDisk. */
-  async openTape(name: string, unwanted?: () => boolean): Promise<TapeDrive> {
-    const unit = await this.#openUnit(name);
-    return closingOnError(unit, () => openTapeDrive(unit, unwanted));
+  /** As openDisk. */
+  async openTape(name: string, wanted?: Wanted): Promise<TapeDrive> {
+    const unit = await this.#openUnit(name, wanted);
+    return closingOnError(unit, () => openTapeDrive(unit));
   }
 
   async openUnit(name: string): Promise<ScsiUnit> {
@@ -154,10 +154,10 @@ export class DeviceRegistry {
     }
   }
 
-  async #openUnit(name: string): Promise<ScsiUnit> {
+  async #openUnit(name: string, wanted?: Wanted): Promise<ScsiUnit> {
     const config = this.config(name);
     try {
-      return new ScsiUnit(name, await this.#native.openLu(this.#target(config)));
+      return new ScsiUnit(name, await this.#native.openLu(this.#target(config)), wanted);
     } catch (error) {
       throw new GantryError("DEVICE_PATH_FAILED", `Device ${name} cannot be opened: ${messageOf(error)}`, {
         cause: error,

@@ -8,7 +8,7 @@ import { SENSE_KEY, STATUS } from "../wire/names.js";
 import { residual } from "../wire/sense.js";
 import { decodeBlockLengthLimits, decodeLongPosition, decodeShortPosition, type TapePosition } from "../wire/tape.js";
 import { deviceFailure, isIllegalRequest, senseOf } from "./failure.js";
-import type { ScsiUnit } from "./scsi-unit.js";
+import type { CommandOptions, ScsiUnit } from "./scsi-unit.js";
 
 /** Loading and threading a cartridge; the first load of some media takes far longer and says so by 04h/01h. */
 const READY_MS = 7_200_000;
@@ -41,9 +41,8 @@ export interface TapeDrive {
   close(): Promise<void>;
 }
 
-/** @param unwanted asked while the drive is becoming ready, which can take hours. */
-export async function openTapeDrive(unit: ScsiUnit, unwanted?: () => boolean): Promise<TapeDrive> {
-  await unit.ready(READY_MS, unwanted);
+export async function openTapeDrive(unit: ScsiUnit): Promise<TapeDrive> {
+  await unit.ready(READY_MS);
   await unit.expectType(1);
   const limits = decodeBlockLengthLimits((await unit.command(cdb.readBlockLimits(), { dataIn: 6 })).data);
   const writeProtected = await chooseVariableBlocks(unit);
@@ -86,21 +85,29 @@ class Drive implements TapeDrive {
     this.writeProtected = writeProtected;
   }
 
+  /**
+   * All that was learnt of the tape when it was opened holds as long as nothing happens to it. A drive that was reset
+   * stands at the beginning: READ POSITION repeated there would call a full tape empty.
+   */
+  #command(command: Uint8Array, options: CommandOptions = {}): Promise<ScsiAnswer> {
+    return this.unit.command(command, { ...options, steady: true });
+  }
+
   get copyLu(): CopyLu {
     return { lu: this.unit.lu, type: 1, blockBytes: 0, blocks: 0n, maxIoBytes: this.maxBlockBytes };
   }
 
   async rewind(): Promise<void> {
-    await this.unit.command(cdb.rewind(), { timeoutMs: MOTION_MS });
+    await this.#command(cdb.rewind(), { timeoutMs: MOTION_MS });
   }
 
   async locate(object: bigint): Promise<void> {
     const timeoutMs = MOTION_MS;
     if (object === 0n) return this.rewind();
-    const long = await this.unit.command(cdb.locate16(object), { timeoutMs, accept: isIllegalRequest });
+    const long = await this.#command(cdb.locate16(object), { timeoutMs, accept: isIllegalRequest });
     if (long.status === STATUS.GOOD) return;
     if (object <= 0xffffffffn) {
-      const short = await this.unit.command(cdb.locate10(object), { timeoutMs, accept: isIllegalRequest });
+      const short = await this.#command(cdb.locate10(object), { timeoutMs, accept: isIllegalRequest });
       if (short.status === STATUS.GOOD) return;
     }
     await this.rewind();
@@ -123,7 +130,7 @@ class Drive implements TapeDrive {
   }
 
   async endOfData(): Promise<bigint> {
-    await this.unit.command(cdb.space6(cdb.SPACE.END_OF_DATA, 0), { timeoutMs: MOTION_MS, accept: endedShort });
+    await this.#command(cdb.space6(cdb.SPACE.END_OF_DATA, 0), { timeoutMs: MOTION_MS, accept: endedShort });
     const object = await this.position();
     if (object === undefined) {
       throw new GantryError(
@@ -135,9 +142,9 @@ class Drive implements TapeDrive {
   }
 
   async position(): Promise<bigint | undefined> {
-    const long = await this.unit.command(cdb.readPosition(cdb.POSITION.LONG), { dataIn: 32, accept: isIllegalRequest });
+    const long = await this.#command(cdb.readPosition(cdb.POSITION.LONG), { dataIn: 32, accept: isIllegalRequest });
     if (long.status === STATUS.GOOD && long.data.length >= 32) return trusted(decodeLongPosition(long.data));
-    const short = await this.unit.command(cdb.readPosition(cdb.POSITION.SHORT), {
+    const short = await this.#command(cdb.readPosition(cdb.POSITION.SHORT), {
       dataIn: 20,
       accept: isIllegalRequest,
     });
@@ -154,13 +161,13 @@ class Drive implements TapeDrive {
   }
 
   async #space(code: number, count: number): Promise<boolean> {
-    const answer = await this.unit.command(cdb.space6(code, count), { timeoutMs: MOTION_MS, accept: endedShort });
+    const answer = await this.#command(cdb.space6(code, count), { timeoutMs: MOTION_MS, accept: endedShort });
     return answer.status === STATUS.GOOD;
   }
 
   async blockLength(most: number): Promise<number | undefined> {
     const told = (answer: ScsiAnswer): boolean => senseOf(answer)?.ili === true || endedShort(answer);
-    const answer = await this.unit.command(cdb.read6(most), { dataIn: most, timeoutMs: MOTION_MS, accept: told });
+    const answer = await this.#command(cdb.read6(most), { dataIn: most, timeoutMs: MOTION_MS, accept: told });
     // By the sense first: at a filemark some drives count the bytes of nothing as moved.
     if (endedShort(answer)) return undefined;
     const sense = senseOf(answer);
@@ -171,7 +178,7 @@ class Drive implements TapeDrive {
 
   async writeFilemarks(count: number): Promise<void> {
     const command = cdb.writeFilemarks(count);
-    const answer = await this.unit.command(command, {
+    const answer = await this.#command(command, {
       timeoutMs: MOTION_MS,
       accept: (bad) => senseOf(bad) !== undefined,
     });

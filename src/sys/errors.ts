@@ -148,6 +148,10 @@ export const ERRORS = {
     "device",
     "A device ended a command with a status that cannot be mended; its sense is in words in the report.",
   ),
+  DEVICE_CHANGED: row(
+    "device",
+    "A device said that it, its medium or its capacity may be another now, or is not the one that the job began with; it is opened anew and looked at, and the job goes on only on the same one.",
+  ),
   DEVICE_MEDIUM_ERROR: row(
     "device",
     "The medium cannot be read or written at the place named; replace it, or allow zero-fill for the source.",
@@ -164,8 +168,16 @@ export const ERRORS = {
     "device",
     "Another initiator has the device reserved; see who, and try again when it is released.",
   ),
+  DEVICE_SHRUNK: row(
+    "device",
+    "A disk no longer has blocks that it had when it was opened (LBA OUT OF RANGE); see what became of the volume, and make a new list.",
+  ),
   DEVICE_UNKNOWN: row("input", "No device of that name is in the bridge's configuration."),
   DEVICE_UNUSABLE: row("device", "The device cannot be opened, is not ready, or is of another type than configured."),
+  DEVICE_WRITES_LOST: row(
+    "device",
+    "A device could not keep what it had accepted before (deferred error); the job goes back to its checkpoint and writes that again, a limited number of times.",
+  ),
   JOB_CANCEL_REFUSED: row("state", "The job has ended or is writing its end; there is nothing left to cancel."),
   JOB_CANCELLED: row("state", "The job was cancelled while it was being prepared."),
   JOB_ID_REUSED: row("input", "A job with this id exists and is not the same; use a new id."),
@@ -192,6 +204,10 @@ export const ERRORS = {
   MEDIA_CHANGED: row(
     "state",
     "The tape in the drive is not the one that the job was writing when it was interrupted; nothing was written on it. Submit the job anew with the right tape.",
+  ),
+  MEDIA_INCOMPATIBLE: row(
+    "device",
+    "The cartridge in the drive cannot be used there: of another format or generation, or a cleaning cartridge.",
   ),
   MEDIA_MISSING: row("device", "A cartridge cannot be loaded: it is not there, or the drive has nobody to load it."),
   MEDIA_NOT_BLANK: row(

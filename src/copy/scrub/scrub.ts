@@ -55,7 +55,7 @@ class Scrub {
     const device = record.spec.tape?.device ?? "";
     meter.cartridge = cartridge;
     if (cartridge !== "") await devices.load(device, cartridge, false);
-    const drive = await devices.openTape(device, () => control.cancelled);
+    const drive = await devices.openTape(device, control);
     try {
       for (
         let file = await this.#next(drive, cartridge);
@@ -110,7 +110,7 @@ class Scrub {
       part.missing < 0n
         ? await identify(this.#context, drive, { first: file.first, end: cut, ended: false })
         : undefined;
-    if (other !== undefined && other.archiveId !== part.archiveId) {
+    if (other !== undefined && (other.trailer !== undefined || other.archiveId !== part.archiveId)) {
       await this.#file(drive, { first: file.first, end: cut, ended: false }, cartridge);
       return this.#file(drive, { ...file, first: cut }, cartridge);
     }
@@ -223,7 +223,9 @@ function faultsOf(part: Part, cartridge: string, manifest: string | undefined): 
 /** Words of a label that is ours, damaged as it may be. */
 async function ourLabel(context: JobContext, drive: TapeDrive, { first }: TapeFile): Promise<boolean> {
   const length = await ifReadable(drive.locate(first).then(() => drive.blockLength(512)));
-  if (length === undefined) return false;
-  const label = await bytesAt(context, drive, first, 0n, Math.min(length, 1024), length);
+  if (length === undefined || length > FOREIGN_BLOCK_MAX) return false;
+  // The engine takes blocks of any length up to a tape block size.
+  const tapeBlockBytes = Math.ceil(length / 512) * 512;
+  const label = await bytesAt(context, drive, first, 0n, Math.min(length, 1024), tapeBlockBytes);
   return /gantry/.test(label.toString("latin1"));
 }
