@@ -10,6 +10,9 @@
 
 #include "internal.h"
 
+/* What a run between immediate devices uses of its slice. */
+enum { CACHED_BYTES = 8 << 20, CACHED_BLOCKS = 8 };
+
 void gt_publish_produced(gt_copy *copy, uint64_t position) {
   atomic_store(&copy->produced, position);
   gt_park_reached(&copy->scatter.park, position);
@@ -66,14 +69,28 @@ void gt_ask_for_more(gt_copy *copy, bool starving) {
   gt_events_post(&copy->events, &event);
 }
 
+/* Between devices that work at the speed of memory there is nothing to read ahead of: a ring that stays in the
+ * processor's caches costs a seventh less processor time than one that does not. The host's page cache behind them is
+ * the buffer that a drive with a motor needs the whole slice for. */
+static uint64_t slice_wanted(const gt_copy *copy, uint64_t page) {
+  const gt_copy_options *o = &copy->options;
+  uint64_t enough = CACHED_BLOCKS * (uint64_t)o->tape_block_bytes;
+  if (enough < CACHED_BYTES) enough = CACHED_BYTES;
+  for (unsigned i = 0; i < o->lu_count; i++) {
+    if (!copy->lus[i].lu->limits.immediate) return o->ring_bytes;
+  }
+  enough = (enough + page - 1) / page * page;
+  return enough < o->ring_bytes ? enough : o->ring_bytes;
+}
+
 /* An eighth of the slice at most goes to the slots, and no more than the two sides can use. */
 static int map_ring(gt_copy *copy) {
   const gt_copy_options *o = &copy->options;
   uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), most = 2ull * o->depth * GT_SLOT_BYTES;
-  uint64_t aside = o->ring_bytes / 8 < most ? o->ring_bytes / 8 : most;
+  uint64_t slice = slice_wanted(copy, page), aside = slice / 8 < most ? slice / 8 : most;
   aside -= aside % (2 * page);
   if (!aside) aside = 2 * page;
-  int result = gt_ring_map(&copy->ring, o->arena, o->ring_bytes, aside);
+  int result = gt_ring_map(&copy->ring, o->arena, slice, aside);
   if (result) return result;
   gt_slots_init(&copy->gather.slots, copy->ring.aside, aside / 2, o->depth);
   gt_slots_init(&copy->scatter.slots, copy->ring.aside + aside / 2, aside / 2, o->depth);

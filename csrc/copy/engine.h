@@ -97,7 +97,8 @@ typedef struct gt_copy_lu {
 
 typedef struct gt_copy_options {
   gt_arena *arena;
-  uint64_t ring_bytes; /* multiple of the page size and of no less than 4 tape blocks */
+  uint64_t ring_bytes; /* multiple of the page size and of no less than 4 tape blocks; between immediate devices only
+                          what fits the caches is used of it */
   const gt_copy_lu *lus;
   uint8_t lu_count;
   uint32_t tape_block_bytes; /* 512 … 8 MiB; largest block expected when the tape is the source */

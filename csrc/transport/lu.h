@@ -62,6 +62,7 @@ struct gt_io {
 typedef struct gt_lu_limits {
   uint32_t max_transfer; /* bytes in one command that the transport can move; never 0 */
   uint32_t max_queue;    /* commands outstanding that are worth having; at least 1 */
+  bool immediate;        /* commands are carried out inside poll, as fast as memory is copied */
 } gt_lu_limits;
 
 typedef struct gt_lu gt_lu;

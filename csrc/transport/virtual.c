@@ -179,7 +179,8 @@ int gt_virtual_open(gt_device *device, gt_lu **out) {
   gt_virtual *self = calloc(1, sizeof *self);
   if (!self) return -ENOMEM;
   self->lu.ops = &virtual_ops;
-  self->lu.limits = (gt_lu_limits){.max_transfer = MAX_TRANSFER, .max_queue = MAX_QUEUE};
+  bool paced = atomic_load(&device->bytes_per_s) != 0;
+  self->lu.limits = (gt_lu_limits){.max_transfer = MAX_TRANSFER, .max_queue = MAX_QUEUE, .immediate = !paced};
   self->last = &self->first;
   atomic_init(&self->woken, false);
   int error = init_waiting(self);
