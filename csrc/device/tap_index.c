@@ -167,6 +167,13 @@ int gt_tap_index_save(const gt_tap_index *index, int fd, const gt_tap_place *end
   return error;
 }
 
+/* Can `b` be a place at or behind `a`? An object has four bytes at least, and data bytes are bytes of the file. */
+static bool follows(const gt_tap_place *a, const gt_tap_place *b) {
+  return b->offset >= a->offset && b->object >= a->object && b->files >= a->files && b->data >= a->data &&
+         b->object - a->object <= (b->offset - a->offset) / 4 && b->files - a->files <= b->object - a->object &&
+         b->data - a->data <= b->offset - a->offset;
+}
+
 /* Takes the checkpoints over if they are in order; whoever wrote the file, nothing else is believed. */
 static int decode(gt_tap_index *index, const uint8_t *in, size_t length, gt_tap_place *end) {
   if (length < HEAD_BYTES + PLACE_BYTES + 4 || memcmp(in, magic, sizeof magic) != 0) return -EBADMSG;
@@ -178,9 +185,8 @@ static int decode(gt_tap_index *index, const uint8_t *in, size_t length, gt_tap_
   for (uint32_t i = 0; i < count; i++) {
     gt_tap_place place = get_place(in + HEAD_BYTES + (size_t)i * PLACE_BYTES);
     const gt_tap_place *before = i ? &index->places[i - 1] : &place;
-    bool ordered = place.offset >= before->offset && place.object >= before->object && place.files >= before->files;
-    if (!ordered || place.offset > end->offset || place.object > end->object) return -EBADMSG;
-    if (!i && (place.offset || place.object || place.files)) return -EBADMSG;
+    if (!follows(before, &place) || !follows(&place, end)) return -EBADMSG;
+    if (!i && (place.offset || place.object || place.files || place.data)) return -EBADMSG;
     index->places[i] = place;
   }
   index->count = count;

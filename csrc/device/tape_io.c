@@ -88,7 +88,8 @@ static void read_fixed(gt_cmd *cmd, uint32_t blocks) {
       return gt_tape_check(cmd, (gt_sense){.ili = true}, residue);
     }
     uint64_t room = left < each ? left : each;
-    if (!read_record(cmd, &object, (uint8_t *)cmd->io->data + (room ? at : 0), room, residue)) return;
+    uint8_t *data = room ? (uint8_t *)cmd->io->data + at : NULL;
+    if (!read_record(cmd, &object, data, room, residue)) return;
     gt_moves(cmd, at + each);
     cmd->moved = at + room;
   }

@@ -3,6 +3,7 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
+#include "core/crc32c.h"
 #include "device/tap_index.h"
 #include "scsi_rig.h"
 
@@ -511,6 +512,21 @@ static void long_tape(rig *r) {
     spill("long.tap.idx", bytes, size);
     bytes[at] ^= 0x40;
     CHECK(reads_of_load(r) > LONG_BLOCKS);
+    eject(r);
+  }
+  TEST("an index is not believed whose numbers no image can have, though its checksum is right");
+  static const struct {
+    size_t at;
+    uint64_t more;
+  } lies[] = {{24, 1u << 30}, {32, 1u << 30}, {40, 1ull << 50}, {64 + 32 + 8, 1u << 20}, {64 + 32 + 24, 1ull << 40}};
+  for (size_t i = 0; i < sizeof lies / sizeof *lies; i++) {
+    size = slurp("long.tap.idx", bytes, sizeof bytes);
+    uint64_t was = gt_load_le64(bytes + lies[i].at);
+    gt_store_le64(bytes + lies[i].at, was + lies[i].more);
+    gt_store_le32(bytes + size - 4, gt_crc32c(0, bytes, size - 4));
+    spill("long.tap.idx", bytes, size);
+    CHECK(reads_of_load(r) > LONG_BLOCKS);
+    CHECK_EQ(end_object(r), LONG_OBJECTS);
     eject(r);
   }
 }
