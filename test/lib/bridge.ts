@@ -23,6 +23,8 @@ export interface BridgeOptions {
   /** Lines for [jobs]. */
   readonly jobs?: string;
   readonly memory?: string;
+  /** The daemon in another form than the tree of modules. */
+  readonly program?: string;
   /** Lines for [control], instead of a plain connection to the port. */
   readonly control?: string;
   /** How the broker's session reaches the server, where that is not a plain connection. */
@@ -64,7 +66,7 @@ export class TestBridge {
 
   /** Starts the daemon only. */
   launch(): void {
-    this.#daemon = startDaemon(this.options.directory, this.configuration());
+    this.#daemon = startDaemon(this.options.directory, this.configuration(), this.options.program);
   }
 
   /** kill -9; resolves when the process is gone. */

@@ -47,6 +47,8 @@ export interface PlantOptions {
   readonly devices: (directory: string) => string | Promise<string>;
   readonly jobs?: string;
   readonly memory?: string;
+  /** The daemon in another form than the tree of modules. */
+  readonly program?: string;
 }
 
 export interface Plant<B extends TestBridge = TestBridge> {
@@ -67,7 +69,7 @@ export function startPlantInside(t: ExecutionContext<unknown>, options: PlantOpt
 
 async function plant<B extends TestBridge>(
   t: ExecutionContext<unknown>,
-  { devices, jobs, memory }: PlantOptions,
+  { devices, jobs, memory, program }: PlantOptions,
   make: (options: BridgeOptions) => B,
 ): Promise<Plant<B>> {
   const directory = await tmpDir(t, "job");
@@ -79,6 +81,7 @@ async function plant<B extends TestBridge>(
     devices: await devices(directory),
     ...(jobs === undefined ? {} : { jobs }),
     ...(memory === undefined ? {} : { memory }),
+    ...(program === undefined ? {} : { program }),
   });
   t.teardown(() => bridge.close());
   await bridge.start();

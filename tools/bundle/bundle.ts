@@ -5,7 +5,7 @@ import { execFileSync } from "node:child_process";
 import { chmodSync, copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
-import { build, type Metafile, type Plugin } from "esbuild";
+import { build, formatMessages, type Metafile, type Plugin } from "esbuild";
 import { addonFile, packageRoot } from "../../src/native/addon.js";
 import { VERSION } from "../../src/sys/version.js";
 
@@ -35,6 +35,8 @@ export const Client = client.default;
 export { default as codec } from "mqtt-packet";
 `;
 
+const AS_COMMONJS = "as CommonJS";
+
 /** What is linked into lmdb's addon, with terms of its own. */
 const LINKED = ["lmdb/libraries/liblmdb", "lz4/lib"].map((path) => `node_modules/lmdb/dependencies/${path}`);
 
@@ -49,7 +51,7 @@ export async function makeBundle(folder: string): Promise<void> {
   mkdirSync(join(folder, ADDONS), { recursive: true });
   const packages = new Set<string>();
   for (const [file, source] of Object.entries(SOURCES)) {
-    const { metafile } = await build({
+    const { metafile, warnings } = await build({
       absWorkingDir: root,
       entryPoints: [source],
       outfile: join(folder, file),
@@ -66,6 +68,8 @@ export async function makeBundle(folder: string): Promise<void> {
       plugins: [standIns()],
       logLevel: "silent",
     });
+    // What the bundler doubts may be read wrongly when the bundle runs.
+    if (warnings.length > 0) throw new Error((await formatMessages(warnings, { kind: "warning" })).join(""));
     for (const name of packagesOf(metafile)) packages.add(name);
     chmodSync(join(folder, file), 0o755);
   }
@@ -84,7 +88,7 @@ function standIns(): Plugin {
   const names = new RegExp(`^(${Object.keys(STAND_INS).join("|")})$`);
   return {
     name: "stand-ins",
-    setup({ onResolve, onLoad }) {
+    setup({ onResolve, onLoad, resolve }) {
       onResolve({ filter: names }, ({ path }) => ({ path, namespace: "stand-in" }));
       onLoad({ filter: names, namespace: "stand-in" }, ({ path }) => ({ contents: STAND_INS[path] ?? "" }));
       onLoad({ filter: /dist\/src\/control\/mqtt-client\.js$/ }, ({ path }) => ({
@@ -92,6 +96,13 @@ function standIns(): Plugin {
         resolveDir: dirname(path),
       }));
       onResolve({ filter: /\.node$/ }, () => ({ external: true }));
+      // Its eval() sees variables of the module. Only as CommonJS the module keeps a scope, and their names, of its own;
+      // otherwise keys of the store are read wrongly.
+      onResolve({ filter: /^ordered-binary(\/index\.js)?$/ }, ({ path, resolveDir, pluginData }) =>
+        pluginData === AS_COMMONJS
+          ? undefined
+          : resolve(path, { kind: "require-call", resolveDir, pluginData: AS_COMMONJS }),
+      );
     },
   };
 }

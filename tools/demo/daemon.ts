@@ -12,10 +12,11 @@ export interface Daemon {
   stop(): Promise<number | null>;
 }
 
-export function startDaemon(directory: string, configuration: string): Daemon {
+/** `program` is the daemon in another form than the tree of modules: the bundle. */
+export function startDaemon(directory: string, configuration: string, program: string = GANTRYD): Daemon {
   const file = join(directory, "gantry.toml");
   writeFileSync(file, configuration);
-  const child = spawn(process.execPath, [GANTRYD, "--config", file], { stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(process.execPath, [program, "--config", file], { stdio: ["ignore", "pipe", "pipe"] });
   const log = createWriteStream(join(directory, "gantryd.log"));
   child.stdout.pipe(log, { end: false });
   child.stderr.pipe(log, { end: false });
