@@ -25,6 +25,7 @@ import { type Clock, systemClock, systemTimers } from "./sys/clock.js";
 import type { Config } from "./sys/config.js";
 import { messageOf } from "./sys/errors.js";
 import type { Logger } from "./sys/log.js";
+import { LogLimit } from "./sys/log-limit.js";
 import { openStore } from "./sys/store.js";
 import { BUILT_MS, VERSION } from "./sys/version.js";
 
@@ -132,6 +133,12 @@ async function start(
     newId: randomUUID,
   });
 
+  const problems = new LogLimit({
+    clock,
+    lines: 20,
+    periodMs: HOUSEKEEPING_MS,
+    onSkipped: (count) => log.warn({ count }, "more messages could not be handled than were logged"),
+  });
   const door: ControlDoor = new ControlDoor({
     bridgeId,
     version: VERSION,
@@ -145,7 +152,9 @@ async function start(
       if (connected) log.info({ protocol }, "connected to the MQTT server");
       else log.warn({ reason: error === undefined ? "" : messageOf(error) }, "not connected to the MQTT server");
     },
-    onProblem: (error, topic) => log.warn({ error, topic }, "a message could not be handled"),
+    onProblem: (error, topic) => {
+      if (problems.take()) log.warn({ error, topic: topic.slice(0, 200) }, "a message could not be handled");
+    },
   });
   const status = (): Record<string, unknown> => ({
     bridge: bridgeId,

@@ -129,7 +129,10 @@ export class Router {
         ? part?.room === "list" && "listId" in fields && part.part === fields.listId
         : part?.room === "cmd" && part.part === kind;
     if (right) return;
-    throw new GantryError("MESSAGE_TOPIC_WRONG", `A message of kind "${kind}" does not belong on the topic ${topic}.`);
+    throw new GantryError(
+      "MESSAGE_TOPIC_WRONG",
+      `A message of kind "${kind}" does not belong on the topic ${topic.slice(0, 256)}.`,
+    );
   }
 
   /** Where the reply goes; also for messages of which nothing else can be read. Throws MESSAGE_TOPIC_WRONG. */

@@ -3,6 +3,7 @@
 // change is on stable storage.
 import type { JobReport } from "../job.js";
 import { JOB_ENDS } from "../job.js";
+import { GantryError } from "../sys/errors.js";
 import type { Store, StoreChange, StoreKey } from "../sys/store.js";
 import {
   type Checkpoint,
@@ -214,6 +215,9 @@ export class Journal {
 const SHA256_BYTES = 32;
 const DIGESTS = "A page of digests";
 
+const corruptPage = (): GantryError =>
+  new GantryError("STORE_CORRUPT", `${DIGESTS} in the state directory does not end where it should.`);
+
 /** Rows of u32 tag, u32 CRC32C, u8 length and that many bytes of SHA-256; little-endian. */
 function packMembers(members: readonly MemberDigest[]): Uint8Array {
   const rows = new Uint8Array(members.reduce((bytes, member) => bytes + 9 + (member.sha256?.length ?? 0), 0));
@@ -232,7 +236,8 @@ function packMembers(members: readonly MemberDigest[]): Uint8Array {
 function* unpackMembers(rows: Uint8Array): Iterable<MemberDigest> {
   const view = new DataView(rows.buffer, rows.byteOffset, rows.byteLength);
   for (let at = 0; at < rows.length; ) {
-    const length = view.getUint8(at + 8);
+    const length = rows.length - at >= 9 ? view.getUint8(at + 8) : 0;
+    if (9 + length > rows.length - at) throw corruptPage();
     yield {
       tag: view.getUint32(at, true),
       crc32c: view.getUint32(at + 4, true),
@@ -254,6 +259,7 @@ function packBlocks(run: BlockCrcs): Uint8Array {
 }
 
 function unpackBlocks(page: Uint8Array): BlockCrcs {
+  if (page.length < 4 || page.length % 4 !== 0) throw corruptPage();
   const view = new DataView(page.buffer, page.byteOffset, page.byteLength);
   const crcs = new Uint32Array((page.length - 4) / 4);
   for (let index = 0; index < crcs.length; index++) crcs[index] = view.getUint32(4 + index * 4, true);

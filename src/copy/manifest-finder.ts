@@ -7,6 +7,7 @@ import { END_BYTES, type ManifestTrailer, TRAILER_BYTES } from "./archive/manife
 import { findTrailer } from "./archive/manifest-read.js";
 import { leadBytes } from "./archive/volumes.js";
 import type { JobContext } from "./job-context.js";
+import { checkManifestSize } from "./manifest-limit.js";
 import { engineFailure } from "./results.js";
 import { hold } from "./tape-hold.js";
 
@@ -37,7 +38,7 @@ export interface FoundManifest {
 /** Opens the drive with a cartridge of the job in it; index -1 is the last one. */
 export type OpenCartridge = (index: number) => Promise<TapeDrive>;
 
-/** Throws ARCHIVE_INVALID, TAPE_ENDED_EARLY, DEVICE_… */
+/** Throws ARCHIVE_INVALID, MANIFEST_TOO_LARGE, TAPE_ENDED_EARLY, DEVICE_… */
 export async function findManifest(
   context: JobContext,
   open: OpenCartridge,
@@ -46,6 +47,7 @@ export async function findManifest(
   const block = BigInt(context.record.tapeBlockBytes);
   const last = cartridges - 1;
   const trailer = await withDrive(open, last, (drive) => readTrailer(context, drive, last));
+  checkManifestSize(context, trailer);
   const archiveEnd = trailer.manifest + trailer.bytes + BigInt(END_BYTES);
   const volumes: Searched[] = [];
   for (let index = last, end = archiveEnd; ; index--) {

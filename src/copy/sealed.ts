@@ -4,10 +4,12 @@ import { crc32 } from "node:zlib";
 import { GantryError } from "../sys/errors.js";
 
 const SEAL_BYTES = 4;
+/** Where the checksum starts: without it, memory that is all ones would have a right one. */
+const START = 0x47_6e_74_79;
 
 export function seal(bytes: Uint8Array): Uint8Array {
   const sealed = new Uint8Array(SEAL_BYTES + bytes.length);
-  new DataView(sealed.buffer).setUint32(0, crc32(bytes));
+  new DataView(sealed.buffer).setUint32(0, crc32(bytes, START));
   sealed.set(bytes, SEAL_BYTES);
   return sealed;
 }
@@ -16,7 +18,7 @@ export function seal(bytes: Uint8Array): Uint8Array {
 export function unseal(sealed: Uint8Array, what: string): Uint8Array {
   const bytes = sealed.slice(SEAL_BYTES);
   const view = new DataView(sealed.buffer, sealed.byteOffset, sealed.byteLength);
-  if (sealed.length > SEAL_BYTES && view.getUint32(0) === crc32(bytes)) return bytes;
+  if (sealed.length > SEAL_BYTES && view.getUint32(0) === crc32(bytes, START)) return bytes;
   throw new GantryError(
     "STORE_CORRUPT",
     `${what} in the state directory is damaged or was written by another version; restore the directory or start with an empty one.`,

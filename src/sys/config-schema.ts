@@ -80,6 +80,7 @@ const jobs = v.strictObject({
   resume_limit: v.optional(whole(0, 1000), 5),
   keep_reports: v.optional(whole(1, 100_000), 1000),
   max_list_mib: v.optional(whole(1, 65536), 1024),
+  max_manifest_mib: v.optional(whole(1, 1_048_576), 4096),
   list_timeout_s: v.optional(whole(10, 604_800), 3600),
 });
 

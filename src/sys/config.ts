@@ -14,6 +14,9 @@ export interface ConfigProblem {
   readonly message: string;
 }
 
+/** What is more is in `details` only. */
+const PROBLEMS_SHOWN = 50;
+
 /** Throws CONFIG_UNREADABLE, CONFIG_SYNTAX or CONFIG_INVALID (details.problems: ConfigProblem[]). */
 export function readConfig(path: string): Config {
   let text: string;
@@ -35,7 +38,10 @@ export function parseConfig(text: string, fileName: string): Config {
     : result.issues.map((issue) => describe(issue, document));
   if (result.success && problems.length === 0) return result.output;
   problems.sort((a, b) => a.line - b.line);
-  const sentences = problems.map((problem) => `${fileName}:${problem.line}: ${problem.message}`);
+  const sentences = problems
+    .slice(0, PROBLEMS_SHOWN)
+    .map((problem) => `${fileName}:${problem.line}: ${problem.message}`);
+  if (problems.length > PROBLEMS_SHOWN) sentences.push(`… and ${problems.length - PROBLEMS_SHOWN} more problems.`);
   throw new GantryError("CONFIG_INVALID", sentences.join("\n"), { details: { file: fileName, problems } });
 }
 

@@ -197,6 +197,10 @@ export const ERRORS = {
     "input",
     "An extent lies outside the device, shares blocks with another, or does not fit its member.",
   ),
+  MANIFEST_TOO_LARGE: row(
+    "refused",
+    "The manifest on the tape is larger than `jobs.max_manifest_mib`; raise that if the tape is to be trusted.",
+  ),
   MANIFEST_UNKNOWN: row(
     "input",
     "No manifest of this job is kept; only restores and verifications read one, and the newest are kept.",

@@ -9,6 +9,7 @@ import { padding } from "../archive/ustar.js";
 import type { ArchiveVolume } from "../archive/volumes.js";
 import { CrcTable } from "../crc-table.js";
 import type { JobContext } from "../job-context.js";
+import { checkManifestSize } from "../manifest-limit.js";
 import { hold } from "../tape-hold.js";
 import { littleEndian } from "../verify.js";
 import { bytesAt, type Part } from "./part.js";
@@ -38,29 +39,41 @@ export function volumeOfPart(part: Part, cartridge: string): ArchiveVolume {
   return { cartridge, firstObject: part.first, from: part.from };
 }
 
-/** A sentence says why there is no manifest to go by. */
+/** Why there is no manifest to go by: because it is damaged, or because it begins on the cartridge before. */
+export interface NoManifest {
+  readonly why: string;
+  readonly damaged: boolean;
+}
+
 export async function manifestOf(
   context: JobContext,
   drive: TapeDrive,
   part: Part,
   trailer: ManifestTrailer,
-): Promise<KnownArchive | string> {
-  if (trailer.manifest < part.from) return "The manifest begins on the cartridge before.";
+): Promise<KnownArchive | NoManifest> {
+  if (trailer.manifest < part.from) return { why: "The manifest begins on the cartridge before.", damaged: false };
   const { jobId } = context.record.spec;
-  if (trailer.tapeBlockBytes !== part.tapeBlockBytes) return "The end of the archive names another tape block size.";
+  if (trailer.tapeBlockBytes !== part.tapeBlockBytes)
+    return { why: "The end of the archive names another tape block size.", damaged: true };
   const { object, skip } = placeIn(part, trailer.manifest);
-  if (object < part.first) return "The manifest is not where the end of the archive says.";
+  if (object < part.first || trailer.manifest + trailer.bytes > part.to)
+    return { why: "The manifest is not where the end of the archive says.", damaged: true };
+  try {
+    checkManifestSize(context, trailer);
+  } catch (error) {
+    return { why: messageOf(error), damaged: true };
+  }
   await context.journal.dropPages(jobId);
   await drive.locate(object);
   const lengths: bigint[] = [];
   for (let left = trailer.bytes; left > 0n; left -= PAGE_BYTES) lengths.push(left < PAGE_BYTES ? left : PAGE_BYTES);
   const take = (page: Uint8Array): Promise<void> => context.journal.addPage(jobId, page);
   const { done } = await hold(context, drive, lengths, { skip, take, tapeBlockBytes: part.tapeBlockBytes });
-  if (done.result !== "ok") return `The manifest cannot be read whole (${done.result}).`;
+  if (done.result !== "ok") return { why: `The manifest cannot be read whole (${done.result}).`, damaged: true };
   try {
     return await understand(context, drive, part, trailer, () => context.journal.pages(jobId));
   } catch (error) {
-    if (isGantryError(error) && error.code === "ARCHIVE_INVALID") return messageOf(error);
+    if (isGantryError(error) && error.code === "ARCHIVE_INVALID") return { why: messageOf(error), damaged: true };
     throw error;
   }
 }
@@ -71,7 +84,7 @@ async function understand(
   part: Part,
   trailer: ManifestTrailer,
   manifest: ManifestSource,
-): Promise<KnownArchive> {
+): Promise<KnownArchive | NoManifest> {
   const walk = new ManifestWalk(manifest);
   let members = 0;
   let after: bigint | undefined;
@@ -84,7 +97,7 @@ async function understand(
   const { createdMs } = head;
   const own = ownLayout(after, trailer, createdMs, end.blocks.offset);
   if (end.blocks.offset < part.from)
-    throw new GantryError("ARCHIVE_INVALID", "The list of block checksums begins on the cartridge before.");
+    return { why: "The list of block checksums begins on the cartridge before.", damaged: false };
   const listed = await readList(context, drive, part, end);
   return { manifest, trailer, end, own, createdMs, members, listed };
 }
