@@ -14,11 +14,13 @@ const TS_ROOMS: Readonly<Record<string, readonly string[]>> = {
   "src/device": ["src/native", "src/wire", "src/sys", "src/types"],
   "src/copy": ["src/device", "src/native", "src/wire", "src/sys", "src/types"],
   "src/admit": ["src/copy", "src/device", "src/wire", "src/sys", "src/types"],
-  "src/control": ["src/admit", "src/copy", "src/device", "src/wire", "src/sys", "src/types"],
-  "src/shell": ["src/control", "src/admit", "src/copy", "src/device", "src/wire", "src/sys", "src/types"],
+  "src/fabric": ["src/admit", "src/copy", "src/device", "src/native", "src/wire", "src/sys", "src/types"],
+  "src/control": ["src/fabric", "src/admit", "src/copy", "src/device", "src/wire", "src/sys", "src/types"],
+  "src/shell": ["src/control", "src/fabric", "src/admit", "src/copy", "src/device", "src/wire", "src/sys", "src/types"],
   "src/root": [
     "src/shell",
     "src/control",
+    "src/fabric",
     "src/admit",
     "src/copy",
     "src/device",
@@ -36,12 +38,14 @@ const C_ROOMS: Readonly<Record<string, readonly string[]>> = {
   "csrc/transport": ["csrc/core", "csrc/device"],
   "csrc/device": ["csrc/core", "csrc/transport"],
   "csrc/copy": ["csrc/core", "csrc/transport"],
+  "csrc/plane": ["csrc/core", "csrc/transport", "csrc/device"],
+  "csrc/fabric": ["csrc/core", "csrc/transport", "csrc/plane"],
   "csrc/agent": [],
-  "csrc/binding": ["csrc/core", "csrc/transport", "csrc/device", "csrc/copy"],
+  "csrc/binding": ["csrc/core", "csrc/transport", "csrc/device", "csrc/copy", "csrc/plane", "csrc/fabric"],
 };
 
 /** The two nouns and the lists are plain types that every room may share. */
-const TYPE_FILES = new Set(["src/job.ts", "src/list.ts", "src/admitted.ts"]);
+const TYPE_FILES = new Set(["src/job.ts", "src/list.ts", "src/admitted.ts", "src/plane.ts"]);
 
 const root = findRoot(dirname(fileURLToPath(import.meta.url)));
 

@@ -1,0 +1,207 @@
+/* The waist of the bridge: tasks in, units behind, verdicts between. A front end (csrc/fabric) brings tasks: one SCSI
+ * command of one I_T nexus. The plane asks its questions in order (is there a path, is the opcode known, does the key
+ * admit its class, is a unit attention pending, does a reservation forbid its class) and hands the task to the
+ * unit, to the supervisor (a punt), or answers it itself. It looks decisions up; it makes none.
+ *
+ * Threads: a nexus belongs to one front-end thread, its *home*, which alone calls gt_task_* and the gt_nexus_* marked
+ * (home). Functions marked (supervisor) are called by one controlling thread. Units run where they run (a device
+ * that never waits: on the home thread, inside gt_task_start; every other: on a thread of the unit's own); the
+ * answer always comes on the home thread.
+ *
+ * Ownership: the front end owns gt_task, its buffers and its place until `answered` is called; it is called exactly
+ * once for every task for which gt_task_admit returned GT_ADMIT_GO and gt_task_start or gt_task_drop was called. A
+ * nexus lives until gt_nexus_closed is told; it is closed with all its tasks answered.
+ *
+ * Memory: everything is allocated by gt_plane_open, gt_nexus_open and gt_plane_set_path. Nothing on the path of a task
+ * is. */
+#ifndef GT_PLANE_H
+#define GT_PLANE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../device/device.h"
+#include "../transport/lu.h"
+
+enum {
+  GT_UNITS_MAX = 256,    /* logical units behind the bridge */
+  GT_LUNS_MAX = 256,     /* LUNs of one nexus: 0 to 255, peripheral device addressing (SAM-5 4.7.7.2) and flat space */
+  GT_NEXUSES_MAX = 1024, /* I_T nexuses at a time, over all front ends */
+  GT_PUNTS_MAX = 256,    /* punts waiting for the supervisor; more are answered BUSY */
+  GT_PUNT_DATA_MAX = 65536, /* parameter lists and parameter data of a punt */
+  GT_ATTENTIONS_MAX = 8,    /* pending unit attentions of a path; one more replaces the last by 2Fh/00h */
+  GT_CLASSES = 16,          /* command classes; their meaning is the supervisor's */
+};
+
+typedef struct gt_plane gt_plane;
+typedef struct gt_plane_nexus gt_plane_nexus;
+typedef struct gt_path gt_path;
+typedef struct gt_task gt_task;
+
+/* ---- command classes: what the supervisor's table says of each opcode ---- */
+
+enum gt_handling {
+  GT_FORWARD = 0, /* to the unit as it is */
+  GT_PUNT = 1,    /* to the supervisor: PERSISTENT RESERVE, RESERVE, RELEASE, SECURITY PROTOCOL OUT ... */
+  GT_LUNS = 2,    /* REPORT LUNS: answered here from the paths of the nexus */
+  GT_SENSE = 3,   /* REQUEST SENSE: a pending unit attention of the path first, then the unit's own */
+  GT_IDENTITY = 4 /* INQUIRY: forwarded, but never held up by unit attention or reservation */
+};
+enum gt_class_flags {
+  GT_CLASS_NO_ATTENTION =
+      1,               /* carried out with a unit attention pending (SAM-5 5.14: INQUIRY, REPORT LUNS, REQUEST SENSE) */
+  GT_CLASS_WRITES = 2, /* changes the medium: refused with DATA PROTECT by a read-only path; its extents are noted */
+  GT_CLASS_SLOW = 4    /* may take long (FORMAT, REWIND, LOCATE, ERASE): the long time-out of the unit */
+};
+typedef struct gt_class_row {
+  uint8_t opcode;
+  int16_t action; /* service action (CDB byte 1 bits 4-0; 7Fh: bytes 8-9), or -1: all of the opcode */
+  uint8_t class_; /* 0 to GT_CLASSES-1 */
+  uint8_t handling, flags;
+} gt_class_row;
+/* (supervisor) Once, before the first nexus. An opcode without a row is refused: ILLEGAL REQUEST, INVALID COMMAND
+ * OPERATION CODE. -EINVAL: a row is wrong or there twice. */
+int gt_plane_classes(gt_plane *plane, const gt_class_row *rows, size_t count);
+
+/* ---- life ---- */
+
+typedef struct gt_plane_options {
+  void (*notify)(void *context); /* something is to be taken (punts, notes); any thread; must not block */
+  void *context;
+  uint32_t punt_timeout_ms; /* a punt that nobody answered by then ends with BUSY; 0: 5000 */
+} gt_plane_options;
+int gt_plane_open(const gt_plane_options *options, gt_plane **out);
+void gt_plane_close(gt_plane *plane); /* (supervisor) every front end is closed already */
+
+/* ---- units (supervisor) ---- */
+
+/* A device of this process. Takes a reference. inline_ok: the device never waits (memory-backed), so that its data
+ * commands run on the home thread. */
+int gt_plane_add_device(gt_plane *plane, uint32_t unit, gt_device *device, bool inline_ok);
+/* A real device: every CDB goes through unchanged. From now on the plane owns lu and closes it. All nexuses are one
+ * nexus there. timeout_ms: of ordinary commands; slow_timeout_ms: of GT_CLASS_SLOW. */
+int gt_plane_add_lu(gt_plane *plane, uint32_t unit, gt_lu *lu, uint32_t timeout_ms, uint32_t slow_timeout_ms);
+/* Paths to it are cleared, tasks aborted; returns at once, GT_NOTE_UNIT_GONE comes when nothing is left. */
+int gt_plane_remove_unit(gt_plane *plane, uint32_t unit);
+
+/* ---- paths: what a nexus may do with a unit (supervisor, any time) ---- */
+
+typedef struct gt_verdict {
+  uint16_t gate; /* classes that the keys admit; others: ILLEGAL REQUEST / LOGICAL UNIT NOT SUPPORTED if gate is 0,
+                    DATA PROTECT / WRITE PROTECTED for GT_CLASS_WRITES, else ILLEGAL REQUEST / ACCESS DENIED - NO ACCESS
+                    RIGHTS (20h/02h) */
+  uint16_t reservation; /* classes that no reservation forbids; others: RESERVATION CONFLICT */
+  bool visible;         /* in REPORT LUNS, and anything but LOGICAL UNIT NOT SUPPORTED */
+  bool write_protected; /* MODE SENSE shows WP */
+  uint64_t expires_ns;  /* CLOCK_MONOTONIC; from then on as if there were no path; 0: never */
+} gt_verdict;
+/* Makes or changes the path; one atomic swap for tasks that come in from now on. -ENOENT no such nexus or unit; -EBUSY
+ * the LUN leads to another unit (clear it first). */
+int gt_plane_set_path(gt_plane *plane, uint32_t nexus, uint32_t lun, uint32_t unit, const gt_verdict *verdict);
+int gt_plane_clear_path(gt_plane *plane, uint32_t nexus, uint32_t lun); /* tasks of it are aborted */
+/* Unit attention for a path; the same one pending already is not queued twice. */
+int gt_plane_attention(gt_plane *plane, uint32_t nexus, uint32_t lun, uint8_t asc, uint8_t ascq);
+/* Aborts the tasks of a nexus (UINT32_MAX: of every one) on a unit, but those of `except` (UINT32_MAX: nobody). status
+ * 0: without an answer (the nexus itself asked); else the status (TASK ABORTED where TAS=1, SAM-5 5.6). GT_NOTE_ABORTED
+ * with `cookie` comes when none is left. */
+int gt_plane_abort(gt_plane *plane, uint32_t unit, uint32_t nexus, uint32_t except, uint8_t status, uint64_t cookie);
+/* GT_NOTE_DRAINED with `cookie` comes as soon as no task of these classes that was admitted before this call runs on
+ * the unit for this nexus (UINT32_MAX: any): a command boundary. */
+int gt_plane_drain(gt_plane *plane, uint32_t unit, uint32_t nexus, uint16_t classes, uint64_t cookie);
+
+/* ---- what the supervisor takes ---- */
+
+typedef struct gt_punt {
+  uint64_t id;
+  uint32_t nexus, lun, unit;
+  uint8_t cdb[GT_CDB_MAX], cdb_len;
+  uint32_t alloc;      /* room for data-in */
+  const uint8_t *data; /* data-out, valid until answered or dropped */
+  uint32_t data_len;
+} gt_punt;
+size_t gt_plane_take_punts(gt_plane *plane, gt_punt *out, size_t max);
+/* status, sense, data-in (cut to the room: residual is computed). An id that timed out or was aborted: -ENOENT, nothing
+ * happens. */
+int gt_plane_answer(gt_plane *plane, uint64_t id, uint8_t status, const uint8_t *sense, size_t sense_len,
+                    const uint8_t *data, size_t len);
+/* Passes the punted command on to the unit after all (the supervisor found nothing of its own to do). */
+int gt_plane_pass(gt_plane *plane, uint64_t id);
+
+enum gt_note_kind {
+  GT_NOTE_UNIT_GONE = 1,
+  GT_NOTE_ABORTED,
+  GT_NOTE_DRAINED,
+  GT_NOTE_REFUSED,
+  GT_NOTE_RESET,
+  GT_NOTE_NEXUS_CLOSED
+};
+enum gt_refusal { GT_NO_PATH = 1, GT_EXPIRED, GT_NO_OPCODE, GT_NO_RIGHT, GT_READ_ONLY, GT_RESERVED };
+typedef struct gt_note {
+  uint8_t kind;
+  uint32_t nexus, lun, unit;
+  uint64_t cookie;     /* ABORTED, DRAINED */
+  uint8_t why, opcode; /* REFUSED: the first one; counted per (nexus, lun, why), coalesced until it is taken */
+  uint64_t count;      /* REFUSED: how many since the last note */
+  uint8_t function; /* RESET: task management function (SAM-5 7): LOGICAL UNIT RESET 08h, TARGET RESET, I_T NEXUS RESET
+                       10h */
+} gt_note;
+size_t gt_plane_take_notes(gt_plane *plane, gt_note *out, size_t max);
+
+/* Extents written on a unit since the last call, coalesced; at most max; overflowed: more than the bounded set could
+ * hold, then ranges were merged over gaps (never lost). Watching starts with the first call. */
+typedef struct gt_extent {
+  uint64_t lba, blocks;
+} gt_extent;
+size_t gt_plane_take_writes(gt_plane *plane, uint32_t unit, gt_extent *out, size_t max);
+
+typedef struct gt_path_stats {
+  uint64_t commands, bytes_in, bytes_out, refused, errors;
+  uint32_t outstanding;
+} gt_path_stats;
+int gt_plane_path_stats(gt_plane *plane, uint32_t nexus, uint32_t lun, gt_path_stats *out);
+
+/* ---- nexuses and tasks (home) ---- */
+
+/* wake: makes the home thread call gt_nexus_run soon; any thread, must not block. One wake per home may serve many
+ * nexuses. */
+int gt_nexus_open(gt_plane *plane, void (*wake)(void *context), void *context, uint32_t *number, gt_plane_nexus **out);
+/* Aborts everything without an answer to the initiator; `answered` of each is still called (outcome GT_ABORTED), within
+ * gt_nexus_run. */
+void gt_nexus_close(gt_plane_nexus *nexus);
+bool gt_nexus_closed(const gt_plane_nexus *nexus); /* no task left; gt_nexus_free may be called */
+void gt_nexus_free(gt_plane_nexus *nexus);
+/* Calls `answered` of what other threads finished; returns how many. */
+int gt_nexus_run(gt_plane_nexus *nexus);
+
+enum gt_admit { GT_ADMIT_GO = 0, GT_ADMIT_ANSWERED = 1 };
+struct gt_task {
+  gt_io io; /* cdb, dir, data, data_len of the front end; answer: outcome, status, sense, resid. io.done, owner and
+               timeout are the plane's */
+  uint32_t lun;
+  uint8_t attribute; /* SAM-5 8.9: SIMPLE 1, ORDERED 2, HEAD OF QUEUE 3, ACA 4, untagged 0 */
+  void (*answered)(gt_task *task);
+  void *owner; /* front end's own */
+
+  gt_plane_nexus *nexus; /* the plane's own from here on */
+  gt_path *path;
+  uint64_t ticket;
+  gt_task *next, *previous;
+  uint8_t class_, handling, flags;
+  _Atomic uint8_t state;
+};
+/* Judges by CDB and LUN alone, before any data was fetched. ANSWERED: io holds status and sense; `answered` is not
+ * called. */
+enum gt_admit gt_task_admit(gt_plane_nexus *nexus, gt_task *task);
+/* All data-out is there (or there is none). Judged again; then `answered` follows, maybe at once inside this call. */
+void gt_task_start(gt_task *task);
+/* An admitted task that will not be started (its data never came, digest error): `answered` is not called. */
+void gt_task_drop(gt_task *task);
+/* Asks; `answered` follows with outcome GT_ABORTED unless the task had ended. */
+void gt_task_abort(gt_task *task);
+/* LOGICAL UNIT RESET by this nexus: tasks of every nexus on that unit are aborted, others get 29h/03h, the supervisor a
+ * note. `done` is called on the home thread when none is left. -ENXIO: no path. */
+int gt_nexus_reset_unit(gt_plane_nexus *nexus, uint32_t lun, void (*done)(void *context), void *context);
+
+#endif

@@ -1,0 +1,148 @@
+// What the supervisor sees of the bridge's data plane: units, paths with verdicts, punts, iSCSI portals. The C side is
+// csrc/plane/plane.h and csrc/fabric/target.h; numbers of classes and their meaning are the supervisor's (admit/opcodes.ts).
+
+/** A login or text PDU for the supervisor, and what it answers. Data segments are at most 8192 bytes for login, 65,536 for text. */
+export interface LoginRequest {
+  readonly connection: number;
+  /** Index given to listen(). */
+  readonly portal: number;
+  /** "127.0.0.1:51234": who connected. */
+  readonly peer: string;
+  /** 48 bytes of basic header segment. */
+  readonly header: Uint8Array;
+  readonly data: Uint8Array;
+  /** True in full-feature phase: a Text Request. */
+  readonly text: boolean;
+}
+
+/** What login negotiated, for the full-feature phase in C (RFC 7143 13). */
+export interface FullFeature {
+  readonly headerDigest: boolean;
+  readonly dataDigest: boolean;
+  readonly initiatorMaxRecvDataSegmentLength: number;
+  readonly targetMaxRecvDataSegmentLength: number;
+  readonly maxBurstLength: number;
+  readonly firstBurstLength: number;
+  readonly initialR2T: boolean;
+  readonly immediateData: boolean;
+  readonly maxOutstandingR2T: number;
+  readonly dataPduInOrder: boolean;
+  readonly dataSequenceInOrder: boolean;
+  readonly discovery: boolean;
+  readonly expCmdSn: number;
+  readonly statSn: number;
+  readonly tsih: number;
+  readonly cid: number;
+}
+
+export interface Punt {
+  readonly id: bigint;
+  readonly nexus: number;
+  readonly lun: number;
+  readonly unit: number;
+  readonly cdb: Uint8Array;
+  /** Parameter list; empty where there is none. */
+  readonly data: Uint8Array;
+  /** Room for parameter data. */
+  readonly room: number;
+}
+
+export type RefusalReason = "no-path" | "expired" | "no-opcode" | "no-right" | "read-only" | "reserved";
+
+export type PlaneNote =
+  | { readonly kind: "unit-gone"; readonly unit: number }
+  | {
+      readonly kind: "refused";
+      readonly nexus: number;
+      readonly lun: number;
+      readonly unit: number;
+      readonly why: RefusalReason;
+      readonly opcode: number;
+      readonly count: bigint;
+    }
+  | {
+      readonly kind: "reset";
+      readonly nexus: number;
+      readonly lun: number;
+      readonly unit: number;
+      readonly function: number;
+    }
+  | { readonly kind: "nexus-closed"; readonly nexus: number };
+
+export interface Verdict {
+  /** Bit per class that the keys admit. */
+  readonly gate: number;
+  /** Bit per class that no reservation forbids. */
+  readonly reservation: number;
+  readonly visible: boolean;
+  readonly writeProtected: boolean;
+  /** Milliseconds of the monotonic clock (performance.now() of the process's CLOCK_MONOTONIC, see monotonicMs()); absent: never. */
+  readonly expiresMonotonicMs?: number;
+}
+
+export interface WrittenExtent {
+  readonly lba: bigint;
+  readonly blocks: bigint;
+}
+
+export interface PlaneEvents {
+  /** Answer with loginAnswer or loginClose, in any order among connections. */
+  onLogin(request: LoginRequest): void;
+  onPunt(punt: Punt): void;
+  onNote(note: PlaneNote): void;
+}
+
+/** One row of the opcode table as the data plane knows it. */
+export interface ClassRow {
+  readonly opcode: number;
+  /** Service action; absent: all of the opcode. */
+  readonly action?: number;
+  /** 0 to 15: bit of the verdict's masks. */
+  readonly class: number;
+  readonly handling: "forward" | "punt" | "luns" | "sense" | "identity";
+  /** Carried out with a unit attention pending. */
+  readonly noAttention?: boolean;
+  /** Changes the medium. */
+  readonly writes?: boolean;
+  /** May take long. */
+  readonly slow?: boolean;
+}
+
+export interface PathStats {
+  readonly commands: bigint;
+  readonly bytesIn: bigint;
+  readonly bytesOut: bigint;
+  readonly refused: bigint;
+  readonly errors: bigint;
+  readonly outstanding: number;
+}
+
+/** What decisions are made into: the supervisor's side of csrc/plane/plane.h. src/native/plane.ts implements it; units are added there. */
+export interface Plane {
+  /** Throws on a wrong row. Once, before the first listen. */
+  classes(rows: readonly ClassRow[]): void;
+  removeUnit(unit: number): Promise<void>;
+
+  setPath(nexus: number, lun: number, unit: number, verdict: Verdict): void;
+  clearPath(nexus: number, lun: number): void;
+  attention(nexus: number, lun: number, asc: number, ascq: number): void;
+  /** Resolves when no such task is left. nexus/except undefined: every one / nobody. */
+  abort(unit: number, options: { nexus?: number; except?: number; status?: number }): Promise<void>;
+  /** Resolves at the command boundary: no task of these classes admitted before is running. */
+  drain(unit: number, classes: number, nexus?: number): Promise<void>;
+
+  answer(punt: bigint, status: number, sense?: Uint8Array, data?: Uint8Array): void;
+  pass(punt: bigint): void;
+  takeWrites(unit: number): readonly WrittenExtent[];
+  pathStats(nexus: number, lun: number): PathStats;
+
+  /** Listens; resolves with the port really bound. */
+  listen(portal: number, host: string, port: number): Promise<number>;
+  unlisten(portal: number): Promise<void>;
+  /** The next PDU to send (header of 48 bytes without digest, data unpadded). enter: then the full-feature phase begins, under that new nexus. */
+  loginAnswer(connection: number, header: Uint8Array, data: Uint8Array, enter?: FullFeature): number | undefined;
+  loginClose(connection: number, header?: Uint8Array, data?: Uint8Array): void;
+  /** Asynchronous message, then the connection goes: reinstatement, key revoked, shutdown (RFC 7143 11.9). */
+  closeNexus(nexus: number, asyncEvent?: number): void;
+  close(): Promise<void>;
+}
