@@ -163,6 +163,25 @@ void Pace(const Napi::CallbackInfo &info) {
   gt_device_pace(device, args.U64());
 }
 
+// tapeStream(tape, bytesPerS, bufferBytes)
+void TapeStream(const Napi::CallbackInfo &info) {
+  Args args(info);
+  gt_device *tape = TapeOf(info, args);
+  uint64_t bytes_per_s = args.U64();
+  gt_tape_stream(tape, bytes_per_s, args.U64());
+}
+
+// tapeStreamCounts(tape) → [starts, underruns]
+Napi::Value TapeStreamCounts(const Napi::CallbackInfo &info) {
+  Args args(info);
+  uint64_t starts, underruns;
+  gt_tape_stream_counts(TapeOf(info, args), &starts, &underruns);
+  auto counts = Napi::Array::New(info.Env(), 2);
+  counts.Set(0u, Napi::Number::New(info.Env(), static_cast<double>(starts)));
+  counts.Set(1u, Napi::Number::New(info.Env(), static_cast<double>(underruns)));
+  return counts;
+}
+
 void CloseDevice(const Napi::CallbackInfo &info) { Args(info).Handle<DeviceCore>()->Close(); }
 
 } // namespace
@@ -175,6 +194,8 @@ void ExportDevice(Napi::Env env, Napi::Object exports) {
   exports.Set("deviceInject", Napi::Function::New<Inject>(env, "deviceInject"));
   exports.Set("deviceClearFaults", Napi::Function::New<ClearFaults>(env, "deviceClearFaults"));
   exports.Set("devicePace", Napi::Function::New<Pace>(env, "devicePace"));
+  exports.Set("tapeStream", Napi::Function::New<TapeStream>(env, "tapeStream"));
+  exports.Set("tapeStreamCounts", Napi::Function::New<TapeStreamCounts>(env, "tapeStreamCounts"));
   exports.Set("deviceClose", Napi::Function::New<CloseDevice>(env, "deviceClose"));
 }
 

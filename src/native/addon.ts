@@ -65,6 +65,8 @@ export interface Addon {
   ): void;
   deviceClearFaults(device: DeviceHandle): void;
   devicePace(device: DeviceHandle, bytesPerS: bigint): void;
+  tapeStream(tape: DeviceHandle, bytesPerS: bigint, bufferBytes: bigint): void;
+  tapeStreamCounts(tape: DeviceHandle): [starts: number, underruns: number];
   deviceClose(device: DeviceHandle): void;
 
   luOpenVirtual(device: DeviceHandle): Promise<OpenedLu>;

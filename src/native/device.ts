@@ -2,7 +2,15 @@
 import type { Addon, DeviceHandle } from "./addon.js";
 import { flag, integer, oneOf, optionalText, text, U16_MAX, U32_MAX, U64_MAX, wide } from "./check.js";
 import { call, callLater } from "./failure.js";
-import type { CartridgeOptions, DiskOptions, EmulatedDevice, EmulatedTape, Fault, TapeOptions } from "./types.js";
+import type {
+  CartridgeOptions,
+  DiskOptions,
+  EmulatedDevice,
+  EmulatedTape,
+  Fault,
+  StreamCounts,
+  TapeOptions,
+} from "./types.js";
 
 // Lengths of the INQUIRY fields, SPC-4 6.6.2; the unit serial number page has room for more than anybody uses.
 const VENDOR_BYTES = 8;
@@ -72,6 +80,15 @@ class Tape extends Device implements EmulatedTape {
 
   async unload(): Promise<void> {
     await this.#inTurn(() => this.addon.tapeUnload(this.handle));
+  }
+
+  stream(bytesPerS: bigint, bufferBytes: bigint): void {
+    call(() => this.addon.tapeStream(this.handle, wide("bytesPerS", bytesPerS), wide("bufferBytes", bufferBytes)));
+  }
+
+  streamCounts(): StreamCounts {
+    const [starts, underruns] = call(() => this.addon.tapeStreamCounts(this.handle));
+    return { starts, underruns };
   }
 
   #inTurn(work: () => Promise<void>): Promise<void> {

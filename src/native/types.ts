@@ -48,6 +48,15 @@ export interface EmulatedTape extends EmulatedDevice {
   load(cartridge: CartridgeOptions): Promise<void>;
   /** Resolves when all that was written is on the medium. Rejects with errno ENOMEDIUM, EBUSY. */
   unload(): Promise<void>;
+  /** Instead of pace: the tape moves at this speed, out of a buffer that writes fill. 0: unpaced. */
+  stream(bytesPerS: bigint, bufferBytes: bigint): void;
+  streamCounts(): StreamCounts;
+}
+
+/** Since stream(): how often the tape began to move, and how often its buffer ran empty before a synchronization. */
+export interface StreamCounts {
+  readonly starts: number;
+  readonly underruns: number;
 }
 
 export interface DiskOptions {

@@ -1,7 +1,7 @@
 // One run of the engine in a process of its own: node engine-child.js JSON of an EngineJob; prints an EngineRun.
 // The settings are those that the daemon has by default.
 import { type ProgramPiece, RunControl, runCopy } from "../../src/copy/copy-run.js";
-import { type CopyLu, type Lu, native, ProgramBuilder } from "../../src/native/index.js";
+import { type CopyLu, type EmulatedTape, type Lu, native, ProgramBuilder } from "../../src/native/index.js";
 import { memoryOf } from "./run.js";
 
 const MIB = 1024 * 1024;
@@ -13,10 +13,12 @@ const CHECKPOINT_MIB = 1024;
 const PIECE_SEGMENTS = 16384;
 const MEMBER = 1;
 const READY_TRIES = 16;
+const READ_16 = 0x88;
 
 export type EnginePlace =
-  | { readonly disk: string }
-  | { readonly tape: string; readonly bytesPerS?: number }
+  /** stallMs: so long the disk does not answer after each stallBytes. */
+  | { readonly disk: string; readonly bytesPerS?: number; readonly stallMs?: number; readonly stallBytes?: number }
+  | { readonly tape: string; readonly bytesPerS?: number; readonly bufferBytes?: number }
   | { readonly portal: string; readonly target: string; readonly lun: number; readonly blockBytes: number };
 
 export interface EngineJob {
@@ -32,7 +34,12 @@ export interface EngineRun {
   readonly cpuSeconds: number;
   readonly rssMib: number;
   readonly tapeWaits: number;
+  /** Times that a paced tape started, and that its own buffer ran empty. */
+  readonly tapeStarts: number;
+  readonly tapeUnderruns: number;
 }
+
+let paced: EmulatedTape | undefined;
 
 async function open(place: EnginePlace, bytes: number): Promise<CopyLu> {
   if ("portal" in place) {
@@ -44,12 +51,17 @@ async function open(place: EnginePlace, bytes: number): Promise<CopyLu> {
   if ("disk" in place) {
     const blocks = BigInt(bytes / BLOCK_BYTES);
     const device = native.openDisk({ path: place.disk, blockBytes: BLOCK_BYTES, blocks, thin: true });
+    const { bytesPerS = 0, stallMs = 0, stallBytes = bytes } = place;
+    if (bytesPerS > 0) device.pace(BigInt(bytesPerS));
+    for (let at = stallBytes; at < bytes; at += stallBytes)
+      device.inject({ opcode: READ_16, skip: at / MIB, delayMs: stallMs });
     const lu = await ready(await native.openLu({ transport: "virtual", device }));
     return { lu, type: 0, blockBytes: BLOCK_BYTES, blocks, maxIoBytes: 0 };
   }
   const device = native.openTape({});
   await device.load({ path: place.tape });
-  if (place.bytesPerS !== undefined) device.pace(BigInt(place.bytesPerS));
+  if (place.bytesPerS !== undefined) device.stream(BigInt(place.bytesPerS), BigInt(place.bufferBytes ?? 0));
+  paced = device;
   return {
     lu: await ready(await native.openLu({ transport: "virtual", device })),
     type: 1,
@@ -121,6 +133,8 @@ async function copy(job: EngineJob): Promise<EngineRun> {
     // Not getrusage(2): that begins with what the parent had when it forked.
     rssMib: memoryOf(process.pid, "VmHWM"),
     tapeWaits: Number(stats.tapeWaits),
+    tapeStarts: paced?.streamCounts().starts ?? 0,
+    tapeUnderruns: paced?.streamCounts().underruns ?? 0,
   };
 }
 
