@@ -55,12 +55,12 @@ export class BenchBridge {
     return this.#daemon?.process.pid ?? 0;
   }
 
-  /** Starts the daemon; resolves with the milliseconds until it said that it is ready. */
-  async start(disk: string): Promise<number> {
+  /** Starts the daemon, or its bundle; resolves with the milliseconds until it said that it is ready. */
+  async start(disk: string, program?: string): Promise<number> {
     const log = join(this.folder, "gantryd.log");
     writeFileSync(log, "");
     const start = performance.now();
-    const daemon = startDaemon(this.folder, this.#configuration(disk));
+    const daemon = startDaemon(this.folder, this.#configuration(disk), program);
     this.#daemon = daemon;
     const { stdout } = daemon.process;
     return new Promise((resolve, reject) => {

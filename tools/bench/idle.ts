@@ -1,11 +1,13 @@
 // The suite "idle": what the daemon costs while it does nothing and while it copies, beside a bare Node; how long it
-// takes to start; and how large its run-time dependencies are.
+// takes to start; and how large it and its run-time dependencies are. The targets are for the bundle, which is what a
+// bridge runs; the tree of modules, as tests and demo run it, stands beside it.
 import { spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { existsSync, lstatSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { packageRoot } from "../../src/native/addon.js";
+import { DAEMON, makeBundle } from "../bundle/bundle.js";
 import { BenchBridge, DISK_BLOCK_BYTES } from "./bridge.js";
 import { fill } from "./copy.js";
 import { makeList } from "./lists.js";
@@ -22,52 +24,69 @@ const TARGET_START_MS = 150;
 const TARGET_IDLE_MIB = 30;
 const TARGET_COPYING_MIB = 48;
 
+interface Outcome {
+  readonly readyMs: number;
+  readonly idleMib: number;
+  readonly copyingMib: number;
+}
+
+/** The daemon in one of its forms, and what was found of it. */
+interface Form {
+  readonly name: string;
+  /** Undefined: the tree of modules. */
+  readonly program: string | undefined;
+  readonly found: Outcome[];
+}
+
 export async function measureIdle(options: BenchOptions): Promise<readonly Row[]> {
   const { folder, mib, runs, say } = options;
   const disk = join(folder, "disk.img");
   await fill(disk, mib);
   const bareMib: number[] = [];
   const bareMs: number[] = [];
-  const readyMs: number[] = [];
-  const idleMib: number[] = [];
-  const copyingMib: number[] = [];
+  const bundle = join(folder, "bundle");
+  await makeBundle(bundle);
+  const forms: readonly Form[] = [
+    { name: "bundle", program: join(bundle, DAEMON), found: [] },
+    { name: "tree of modules", program: undefined, found: [] },
+  ];
   for (let index = 0; index < runs; index++) {
     say(`idle: run ${index + 1} of ${runs}`);
     bareMs.push(await bareStart());
     bareMib.push(await bareMemory());
-    const own = join(folder, `bridge-${index}`);
-    const run = await daemon(own, disk, mib);
-    readyMs.push(run.readyMs);
-    idleMib.push(run.idleMib);
-    copyingMib.push(run.copyingMib);
-    rmSync(own, { recursive: true, force: true });
+    for (const { program, found } of forms) {
+      const own = join(folder, `bridge-${index}`);
+      found.push(await daemon(own, disk, mib, program));
+      rmSync(own, { recursive: true, force: true });
+    }
   }
-  const above = (ours: readonly number[], floor: readonly number[]): number[] =>
-    ours.map((value, index) => value - (floor[index] ?? 0));
-  const common = { lowerIsBetter: true, peerName: "above the bare node before it" } as const;
-  const memory = { unit: "MiB", lowerIsBetter: true } as const;
   return [
-    row({ ...common, name: "start to ready, more", unit: "ms", ours: above(readyMs, bareMs), target: TARGET_START_MS }),
-    row({
-      name: "start to ready",
-      unit: "ms",
-      ours: readyMs,
-      peer: bareMs,
-      peerName: "node -e 0",
-      lowerIsBetter: true,
-    }),
-    row({ ...common, name: "idle, more", unit: "MiB", ours: above(idleMib, bareMib), target: TARGET_IDLE_MIB }),
-    row({ ...memory, name: "idle, without the arena", ours: idleMib, peer: bareMib, peerName: "bare node" }),
-    row({
-      ...common,
-      name: "copying, more",
-      unit: "MiB",
-      ours: above(copyingMib, bareMib),
-      target: TARGET_COPYING_MIB,
-    }),
-    row({ ...memory, name: "copying, without the arena", ours: copyingMib, peer: bareMib, peerName: "bare node" }),
+    ...forms.flatMap((form, index) => rowsOf(form, bareMs, bareMib, index === 0)),
+    size("bundle with its addons", sizeOf(bundle) / MIB),
     ...dependencies(),
   ];
+}
+
+function rowsOf({ name, found }: Form, bareMs: readonly number[], bareMib: readonly number[], judged: boolean): Row[] {
+  const measures = [
+    { what: "start to ready", unit: "ms", key: "readyMs", bare: bareMs, peerName: "node -e 0", most: TARGET_START_MS },
+    { what: "idle", unit: "MiB", key: "idleMib", bare: bareMib, peerName: "bare node", most: TARGET_IDLE_MIB },
+    { what: "copying", unit: "MiB", key: "copyingMib", bare: bareMib, peerName: "bare node", most: TARGET_COPYING_MIB },
+  ] as const;
+  return measures.flatMap(({ what, unit, key, bare, peerName, most }) => {
+    const ours = found.map((run) => run[key]);
+    const common = { unit, lowerIsBetter: true } as const;
+    return [
+      row({
+        ...common,
+        name: `${name}: ${what}, more`,
+        ours: ours.map((value, index) => value - (bare[index] ?? 0)),
+        peerName: `above the ${peerName} before it`,
+        ...(judged ? { target: most } : {}),
+      }),
+      row({ ...common, name: `${name}: ${what}`, ours, peer: bare, peerName }),
+    ];
+  });
 }
 
 async function bareStart(): Promise<number> {
@@ -85,15 +104,11 @@ async function bareMemory(): Promise<number> {
   return mib;
 }
 
-async function daemon(
-  folder: string,
-  disk: string,
-  mib: number,
-): Promise<{ readyMs: number; idleMib: number; copyingMib: number }> {
+async function daemon(folder: string, disk: string, mib: number, program: string | undefined): Promise<Outcome> {
   const bridge = await BenchBridge.make(folder);
   let look: NodeJS.Timeout | undefined;
   try {
-    const readyMs = await bridge.start(disk);
+    const readyMs = await bridge.start(disk, program);
     await bridge.online();
     await sleep(SETTLE_MS);
     const idleMib = memoryBesideArena(bridge.pid);
@@ -135,14 +150,15 @@ function dependencies(): Row[] {
     .filter(([path, { dev }]) => path !== "" && dev !== true && existsSync(join(root, path)))
     .map(([path]) => ({ name: path.slice("node_modules/".length), mib: sizeOf(join(root, path)) / MIB }))
     .sort((a, b) => b.mib - a.mib);
-  const size = (name: string, mib: number): Row =>
-    row({ name, unit: "MiB", ours: [mib], peerName: "none", lowerIsBetter: true });
   const total = sizes.reduce((sum, { mib }) => sum + mib, 0);
   return [
     size(`run-time dependencies, ${sizes.length} packages`, total),
     ...sizes.slice(0, LARGEST).map(({ name, mib }) => size(`  ${name}`, mib)),
   ];
 }
+
+const size = (name: string, mib: number): Row =>
+  row({ name, unit: "MiB", ours: [mib], peerName: "none", lowerIsBetter: true });
 
 /** Bytes of a package's own files; packages inside of it are counted by themselves. */
 function sizeOf(folder: string): number {
