@@ -55,6 +55,8 @@ export interface JobOptions {
   /** restore, verify: logical object number where the archive starts. Default 0. */
   readonly startObject?: bigint;
   readonly sha256?: boolean;
+  /** backup: the tape is read back, over all its cartridges, before success is reported. */
+  readonly readBack?: boolean;
   /** Medium errors of the source: end the job, or record, fill with zeros and go on. */
   readonly mediumErrors?: "stop" | "zero-fill";
   /** Bytes per second; 0: unlimited. */

@@ -20,6 +20,7 @@ export function legsOf(spec: JobSpec, bytes?: bigint): readonly Leg[] {
   if (spec.disk !== undefined) legs.push(disk(spec.disk.device, writesDisk ? "write" : "read"));
   if (spec.toDisk !== undefined) legs.push(disk(spec.toDisk.device, "write"));
   if (spec.tape !== undefined) legs.push(...tapeLegs(spec.tape, spec.type === "backup" ? "write" : "read", bytes));
+  if (spec.tape !== undefined && spec.options.readBack === true) legs.push(...tapeLegs(spec.tape, "read", bytes));
   return legs;
 }
 

@@ -51,6 +51,13 @@ export interface ScrubProgress {
   readonly miscompares: JobReport["miscompares"];
 }
 
+/** What a backup that is to be read back wrote. */
+export interface Written {
+  readonly volumes: readonly VolumeReport[];
+  readonly manifest?: { readonly offset: bigint; readonly bytes: bigint };
+  readonly manifestCrc32c: number;
+}
+
 export interface JobRecord {
   readonly spec: JobSpec;
   readonly state: JobState;
@@ -67,6 +74,8 @@ export interface JobRecord {
   /** restore, verify. */
   readonly reading?: ReadingProgress;
   readonly scrub?: ScrubProgress;
+  /** The archive is whole on tape and is being read back. */
+  readonly written?: Written;
   readonly tapeBlockBytes: number;
   readonly resumes: number;
   readonly lost: readonly LostBlocks[];

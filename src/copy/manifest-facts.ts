@@ -6,6 +6,7 @@ import { ManifestWalk } from "./archive/manifest-walk.js";
 import { type OwnLayout, ownLayout } from "./archive/regions.js";
 import { padding } from "./archive/ustar.js";
 import type { ArchiveVolume } from "./archive/volumes.js";
+import { archivePlace } from "./archive-place.js";
 import type { JobContext } from "./job-context.js";
 import type { FoundManifest } from "./manifest-finder.js";
 
@@ -46,8 +47,7 @@ function joinVolumes(
   listed: readonly ArchiveVolume[],
   { searched }: FoundManifest,
 ): readonly ArchiveVolume[] {
-  const { tape, options } = context.record.spec;
-  const start = options.startObject ?? 0n;
+  const { cartridges, startObject: start } = archivePlace(context.record);
   const volumes = listed.map((volume, index) => {
     const seen = searched.find((each) => each.index === index);
     if (seen !== undefined && seen.from !== volume.from) {
@@ -66,6 +66,6 @@ function joinVolumes(
   });
   const further = searched
     .filter(({ index }) => index >= volumes.length)
-    .map(({ index, from }) => ({ cartridge: tape?.cartridges[index] ?? "", firstObject: 0n, from }));
+    .map(({ index, from }) => ({ cartridge: cartridges[index] ?? "", firstObject: 0n, from }));
   return [...volumes, ...further];
 }

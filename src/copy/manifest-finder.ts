@@ -6,6 +6,7 @@ import { GantryError } from "../sys/errors.js";
 import { END_BYTES, type ManifestTrailer, TRAILER_BYTES } from "./archive/manifest-format.js";
 import { findTrailer } from "./archive/manifest-read.js";
 import { leadBytes } from "./archive/volumes.js";
+import { archivePlace } from "./archive-place.js";
 import type { JobContext } from "./job-context.js";
 import { checkManifestSize } from "./manifest-limit.js";
 import { engineFailure } from "./results.js";
@@ -46,7 +47,7 @@ export async function findManifest(
 ): Promise<FoundManifest> {
   const block = BigInt(context.record.tapeBlockBytes);
   const last = cartridges - 1;
-  const trailer = await withDrive(open, last, (drive) => readTrailer(context, drive, last));
+  const trailer = await readTrailer(context, open, last);
   checkManifestSize(context, trailer);
   const archiveEnd = trailer.manifest + trailer.bytes + BigInt(END_BYTES);
   const volumes: Searched[] = [];
@@ -64,8 +65,10 @@ export async function findManifest(
   for (const [position, volume] of volumes.entries()) {
     const next = volumes[position + 1];
     const from = volume.from > trailer.manifest ? volume.from : trailer.manifest;
-    const to = next === undefined ? trailer.manifest + trailer.bytes : next.from;
-    await withDrive(open, volume.index, (drive) => readRange(context, drive, volume, from, to));
+    const end = trailer.manifest + trailer.bytes;
+    const to = next === undefined || next.from > end ? end : next.from;
+    // The last cartridge may hold nothing of the manifest but the end of the archive behind it.
+    if (to > from) await withDrive(open, volume.index, (drive) => readRange(context, drive, volume, from, to));
   }
   const { jobId } = context.record.spec;
   return { trailer, searched: volumes, source: () => context.journal.pages(jobId) };
@@ -93,7 +96,7 @@ async function withDrive<T>(open: OpenCartridge, index: number, use: (drive: Tap
 }
 
 const firstObjectOf = (context: JobContext, index: number): bigint =>
-  index === 0 ? (context.record.spec.options.startObject ?? 0n) : 0n;
+  index === 0 ? archivePlace(context.record).startObject : 0n;
 
 /** Puts the tape in front of the filemark that ends this cartridge's part of the archive. */
 async function toEnd(context: JobContext, drive: TapeDrive, index: number): Promise<void> {
@@ -108,12 +111,23 @@ async function toEnd(context: JobContext, drive: TapeDrive, index: number): Prom
   await drive.spaceFilemarks(-1);
 }
 
-async function readTrailer(context: JobContext, drive: TapeDrive, index: number): Promise<ManifestTrailer> {
+/** The trailer may have been cut by the end of a cartridge: then its beginning is the end of the one before. */
+async function readTrailer(context: JobContext, open: OpenCartridge, last: number): Promise<ManifestTrailer> {
   const block = context.record.tapeBlockBytes;
-  const blocks = Math.ceil(TAIL_BYTES / block);
-  await toEnd(context, drive, index);
-  await drive.spaceBlocks(-blocks);
-  const trailer = findTrailer(await lastBytes(context, drive, blocks));
+  const parts: Uint8Array[] = [];
+  for (let index = last, wanted = Math.ceil(TAIL_BYTES / block); index >= 0 && wanted > 0; index--) {
+    wanted -= await withDrive(open, index, async (drive) => {
+      // A drive that does not tell its position can do with one cartridge; there everything is on it.
+      const here = last === 0 ? BigInt(wanted) : await archiveBlocks(context, drive, index, undefined);
+      const blocks = here < BigInt(wanted) ? Math.max(0, Number(here)) : wanted;
+      await toEnd(context, drive, index);
+      if (blocks === 0) return 0;
+      await drive.spaceBlocks(-blocks);
+      parts.unshift(await lastBytes(context, drive, blocks));
+      return blocks;
+    });
+  }
+  const trailer = findTrailer(Buffer.concat(parts));
   if (trailer.tapeBlockBytes === block) return trailer;
   throw new GantryError(
     "TAPE_BLOCK_TOO_LARGE",

@@ -5,6 +5,7 @@ import type { CopyLu } from "../native/types.js";
 import { GantryError } from "../sys/errors.js";
 import type { VolumeBatch } from "./archive/tape-reader.js";
 import { type ArchiveVolume, isTapeBlock } from "./archive/volumes.js";
+import { archivePlace } from "./archive-place.js";
 import { checkCartridge } from "./cartridge-check.js";
 import { type DoneEvent, type MidEvent, runCopy } from "./copy-run.js";
 import { checkRing, copyTuning, ringBytesOf } from "./engine-options.js";
@@ -32,7 +33,7 @@ export class TapeSource {
   constructor(context: JobContext, sourceCrcs = false) {
     this.#context = context;
     this.#sourceCrcs = sourceCrcs;
-    const named = context.record.spec.tape?.cartridges ?? [];
+    const named = archivePlace(context.record).cartridges;
     this.#cartridges = named.length === 0 ? [""] : named;
   }
 
@@ -59,7 +60,7 @@ export class TapeSource {
     if (spec.options.tapeBlockBytes !== undefined) return;
     const drive = await this.open(0);
     try {
-      const start = spec.options.startObject ?? 0n;
+      const start = archivePlace(this.#context.record).startObject;
       await drive.locate(start);
       const tapeBlockBytes = await drive.blockLength(PROBE_BYTES);
       if (tapeBlockBytes === undefined) {

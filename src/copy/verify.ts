@@ -6,6 +6,7 @@ import type { JobSpec, Miscompare } from "../job.js";
 import { expectedLeads } from "./archive/expected.js";
 import { VerifyPlan } from "./archive/verify-plan.js";
 import type { ArchiveVolume } from "./archive/volumes.js";
+import { archivePlace } from "./archive-place.js";
 import { judgeBlocks } from "./block-judge.js";
 import { archiveBlocks } from "./block-numbers.js";
 import { CrcTable } from "./crc-table.js";
@@ -20,8 +21,11 @@ export async function runVerify(_job: Admitted<JobSpec>, context: JobContext): P
   return verifyArchive(context);
 }
 
-/** Verifies the archive that the job names (see archivePlace). */
-export async function verifyArchive(context: JobContext): Promise<JobOutcome> {
+/**
+ * Verifies the archive that the job names (see archivePlace).
+ * @param written CRC32C of the manifest as it was written, where that is known
+ */
+export async function verifyArchive(context: JobContext, written?: number): Promise<JobOutcome> {
   const source = new TapeSource(context, true);
   const found = await source.manifest();
   const { source: manifest, trailer } = found;
@@ -30,7 +34,7 @@ export async function verifyArchive(context: JobContext): Promise<JobOutcome> {
   const { tapeBlockBytes } = record;
   const { volumes, own, createdMs, end } = facts;
   // A cartridge may have been copied, or renamed: the report has the names that the job gives.
-  const given = record.spec.tape?.cartridges ?? [];
+  const given = archivePlace(record).cartridges;
   const named = volumes.map((volume, index) => ({ ...volume, cartridge: given[index] ?? volume.cartridge }));
   meter.bytesTotal = own.end;
   meter.membersTotal = facts.members;
@@ -39,6 +43,12 @@ export async function verifyArchive(context: JobContext): Promise<JobOutcome> {
   const plan = new VerifyPlan(manifest, { volumes, tapeBlockBytes, tapeLu: TAPE, holdBlockCrcs: true });
   const book = new ReadingBook(context, trailer.archiveId);
   const crc32c = (data: Uint8Array, seed?: number): number => native.crc32c(data, seed);
+  let manifestCrc = 0;
+  for await (const page of written === undefined ? [] : manifest()) manifestCrc = crc32c(page, manifestCrc);
+  if (written !== undefined && (manifestCrc !== written || trailer.archiveId !== record.archiveId)) {
+    const message = "The manifest on the tape is not the one that was written.";
+    return { state: "failed", failure: { code: "VERIFY_DIFFERS", message } };
+  }
   const about = { archiveId: trailer.archiveId, tapeBlockBytes, createdMs };
   const leads = await expectedLeads(manifest, own, volumes, about, crc32c);
   // Without a member that is behind us everything is read again, and so are all the blocks.

@@ -163,3 +163,216 @@ test("a flipped bit, wherever it is, is found by verify and by scrub, in the rig
     }
   }
 });
+
+type Objects = readonly (Buffer | undefined)[];
+
+/** Index of a tape block wholly inside data of "first", and the blocks behind it. */
+const inFirst = ({ places }: Made): number =>
+  Math.ceil((places.find(({ what, member }) => what === "data" && member === "first")?.from ?? 0) / B) + 2;
+
+interface Change {
+  readonly what: string;
+  readonly change: (objects: Objects, at: number) => Objects;
+  readonly verify: RegExp;
+  /** What a scrub says of one of the places. */
+  readonly scrub: RegExp;
+  readonly restorable?: number;
+}
+
+const swap = (objects: Objects, a: number, b: number): Objects =>
+  objects.map((object, index) => (index === a ? objects[b] : index === b ? objects[a] : object));
+const replaced = (objects: Objects, at: number, block: Buffer | undefined): Objects =>
+  objects.map((object, index) => (index === at ? block : object));
+
+const CHANGES: readonly Change[] = [
+  {
+    what: "two blocks are swapped",
+    change: (o, at) => swap(o, at, at + 1),
+    verify: /VERIFY_DIFFERS/,
+    scrub: /another CRC32C/,
+  },
+  {
+    what: "two blocks far from each other are swapped",
+    change: (o, at) => swap(o, at, o.length - 6),
+    verify: /VERIFY_DIFFERS/,
+    scrub: /another CRC32C/,
+  },
+  {
+    what: "a block is zeros",
+    change: (o, at) => replaced(o, at, Buffer.alloc(B)),
+    verify: /VERIFY_DIFFERS/,
+    scrub: /another CRC32C/,
+    restorable: 6,
+  },
+  {
+    what: "a block is that of its neighbour",
+    change: (o, at) => replaced(o, at, o[at + 1]),
+    verify: /VERIFY_DIFFERS/,
+    scrub: /another CRC32C/,
+    restorable: 6,
+  },
+  {
+    what: "a block is there twice",
+    change: (o, at) => [...o.slice(0, at), o[at], ...o.slice(at)],
+    verify: /ARCHIVE_INVALID/,
+    scrub: /1 tape blocks too many/,
+    restorable: 7,
+  },
+  {
+    what: "a block is lost",
+    change: (o, at) => [...o.slice(0, at), ...o.slice(at + 1)],
+    verify: /ARCHIVE_INVALID/,
+    scrub: /Tape block \d+ .*could not be read/,
+    restorable: 6,
+  },
+  { what: "the first block is lost", change: (o) => o.slice(1), verify: /ARCHIVE_INVALID/, scrub: /./ },
+  {
+    what: "a block is shorter",
+    change: (o, at) => replaced(o, at, o[at]?.subarray(0, B - 512)),
+    verify: /./,
+    scrub: /another CRC32C/,
+  },
+  {
+    what: "a block is longer",
+    change: (o, at) => replaced(o, at, Buffer.concat([o[at] ?? Buffer.alloc(0), Buffer.alloc(512)])),
+    verify: /TAPE_BLOCK_TOO_LARGE/,
+    scrub: /could not be read/,
+    restorable: 6,
+  },
+  {
+    what: "the filemark is missing",
+    change: (o) => o.slice(0, -1),
+    verify: /TAPE_ENDED_EARLY/,
+    scrub: /No filemark ends/,
+    restorable: 7,
+  },
+  {
+    what: "a filemark stands in the middle",
+    change: (o, at) => [...o.slice(0, at), undefined, ...o.slice(at)],
+    verify: /ARCHIVE_INVALID/,
+    scrub: /./,
+  },
+  { what: "the end is cut off", change: (o) => [...o.slice(0, -8), undefined], verify: /ARCHIVE_INVALID/, scrub: /^$/ },
+];
+
+test("blocks that are lost, doubled, swapped, emptied or of another length, and filemarks that are not where they belong", async (t) => {
+  const all = await made(t);
+  for (const { what, change, verify, scrub, restorable } of CHANGES) {
+    const image = tapImage(change(all.objects, inFirst(all)));
+    const verified = await judge(t, all, image, "verify");
+    t.is(verified.state, "failed", what);
+    t.regex(verified.failure?.code ?? "", verify, `${what}: ${verified.failure?.message}`);
+    const scrubbed = await judge(t, all, image, "scrub");
+    const words = (scrubbed.miscompares ?? []).map(({ reason }) => reason);
+    t.false(scrubbed.files?.some(({ whole }) => whole) ?? false, what);
+    // A tape that is cut at a tape block edge and ended by a filemark is like the first cartridge of several.
+    if (scrub.source === "^$") t.like(scrubbed.files?.[0], { checkedBy: "headers", whole: false }, what);
+    else t.is(scrubbed.state, "failed", what);
+    t.true(scrub.source === "^$" || words.some((reason) => scrub.test(reason)), `${what}: ${words.join(" | ")}`);
+    if (restorable !== undefined) t.is(scrubbed.files?.[0]?.restorable, restorable, `${what}: ${words.join(" | ")}`);
+  }
+});
+
+test("a block that the medium does not give back is passed over, and what lies behind it is judged", async (t) => {
+  const all = await made(t);
+  const at = inFirst(all);
+  const image = tapImage(all.objects);
+  // SIMH: class 8 is a record that was read with an error.
+  for (const place of [at * (B + 8), at * (B + 8) + B + 4]) image.writeUInt32LE((0x80000000 | B) >>> 0, place);
+  const verified = await judge(t, all, image, "verify");
+  t.is(verified.failure?.code, "DEVICE_MEDIUM_ERROR");
+  const last = all.places.find(({ what, member }) => what === "data" && member === "last")?.from ?? 0;
+  image.writeUInt8(image.readUInt8(last + 4 + 8 * Math.floor(last / B)) ^ 1, last + 4 + 8 * Math.floor(last / B));
+  const scrubbed = await judge(t, all, image, "scrub");
+  t.is(scrubbed.state, "failed");
+  const found = scrubbed.miscompares ?? [];
+  t.true(
+    found.some(
+      ({ object, reason, member }) => object === BigInt(at) && member === "first" && /could not be read/.test(reason),
+    ),
+  );
+  t.true(found.some(({ member, reason }) => member === "last" && /another CRC32C/.test(reason)));
+  t.like(scrubbed.files?.[0], { restorable: 5, members: 7, whole: false, checkedBy: "manifest" });
+});
+
+test("damage of the container's own framing is a medium error or found, and never a clean tape", async (t) => {
+  const all = await made(t);
+  const image = tapImage(all.objects);
+  const pick = numbers(77);
+  for (let each = 0; each < 40; each++) {
+    const record = pick(all.objects.length - 1) * (B + 8) + (pick(2) === 0 ? 0 : B + 4);
+    const bad = Buffer.from(image);
+    const at = record + pick(4);
+    bad.writeUInt8(bad.readUInt8(at) ^ (1 << pick(8)), at);
+    for (const type of ["verify", "scrub"] as const) {
+      const outcome = await judge(t, all, bad, type);
+      t.is(outcome.state, "failed", `${type}: byte ${at}`);
+    }
+  }
+});
+
+test("several archives on a cartridge and tape files of others: each is judged by itself", async (t) => {
+  const all = await made(t);
+  const other = Buffer.alloc(10_240, "tar of somebody else ");
+  const damaged = replaced(all.objects, inFirst(all), Buffer.alloc(B, 1));
+  const label = Buffer.alloc(80, "VOL1");
+  const image = tapImage([
+    ...all.objects,
+    label,
+    undefined,
+    ...damaged,
+    other,
+    other,
+    undefined,
+    undefined,
+    ...all.objects.slice(0, -1),
+    ...all.objects,
+  ]);
+  const { files = [], miscompares = [], state, failure } = await judge(t, all, image, "scrub");
+  t.is(failure?.code, "VERIFY_DIFFERS", failure?.message);
+  t.is(state, "failed");
+  t.deepEqual(
+    files.map(({ checkedBy, whole, damaged: places }) => [checkedBy, whole, places > 0]),
+    [
+      ["manifest", true, false],
+      ["nothing", false, false],
+      ["manifest", false, true],
+      ["nothing", false, false],
+      ["manifest", false, true],
+      ["manifest", true, false],
+    ],
+  );
+  t.is(files[3]?.blocks, 2n);
+  t.is(
+    BigInt(miscompares.find(({ member, object }) => member === "first" && object !== undefined)?.object ?? 0n),
+    BigInt(all.objects.length + 2 + inFirst(all)),
+  );
+  t.true(miscompares.some(({ reason }) => reason.includes("No filemark ends")));
+});
+
+test("a backup that is read back succeeds only with a tape that gives back what was written", async (t) => {
+  const bench = await tapeBench(t, 512 * 512);
+  const spec = {
+    type: "backup",
+    disk: { device: "disk0" },
+    tape: { device: "tape0", cartridges: ["A", "B", "C", "D"] },
+  } as const;
+  const options = { tapeBlockBytes: B, readBack: true };
+  const limits = new Map([...spec.tape.cartridges].map((name) => [name, 20 * B]));
+  bench.limit(limits);
+  const good = await bench.run({ ...spec, options }, MEMBERS);
+  t.is(good.state, "succeeded", good.failure?.message);
+  t.true((good.volumes?.length ?? 0) >= 2);
+  t.truthy(good.manifestCrc32c);
+  // What is read differs from what was written: the drive's writes land, and then the tape is changed under it.
+  const put = bench.onWritten(() => {
+    const image = readFileSync(bench.tap("A"));
+    image.writeUInt8(image.readUInt8(6 * (B + 8) + 100) ^ 8, 6 * (B + 8) + 100);
+    writeFileSync(bench.tap("A"), image);
+  });
+  const bad = await bench.run({ ...spec, options: { ...options, position: "overwrite" } }, MEMBERS);
+  put();
+  t.is(bad.failure?.code, "VERIFY_DIFFERS", bad.failure?.message);
+  t.is(bad.miscompares?.[0]?.member, "first");
+  t.true((bad.volumes?.length ?? 0) >= 2, "what was written is in the report all the same");
+});

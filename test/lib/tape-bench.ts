@@ -6,14 +6,16 @@ import type { ExecutionContext } from "ava";
 import type { Admitted } from "../../src/admitted.js";
 import { RunControl } from "../../src/copy/copy-run.js";
 import { type JobContext, type JobOutcome, Meter } from "../../src/copy/job-context.js";
+import type { JobRecord } from "../../src/copy/job-record.js";
 import { Journal } from "../../src/copy/journal.js";
 import { failureOf } from "../../src/copy/results.js";
 import { runJob } from "../../src/copy/run-job.js";
 import { DeviceRegistry } from "../../src/device/registry.js";
 import type { JobSpec } from "../../src/job.js";
 import { native } from "../../src/native/index.js";
+import type { EmulatedTape, Native } from "../../src/native/types.js";
 import { systemClock } from "../../src/sys/clock.js";
-import { parseConfig } from "../../src/sys/config.js";
+import { type Config, parseConfig } from "../../src/sys/config.js";
 import { silentLogger } from "../../src/sys/log.js";
 import { MemoryStore } from "../../src/sys/memory-store.js";
 import { makeList, type TestMember } from "./archives.js";
@@ -23,11 +25,60 @@ import { tmpDir } from "./tmp.js";
 
 export const CREATED_MS = 1_700_000_000_000;
 
+/** Early warning comes this many bytes before the end of a limited cartridge. */
+const WARNING_BYTES = 64n << 10n;
+
+class LimitedRegistry extends DeviceRegistry {
+  readonly #limitOf: (cartridge: string) => number | undefined;
+  #limited: string | undefined;
+
+  constructor(over: Native, devices: Config["device"], limitOf: (cartridge: string) => number | undefined) {
+    super(over, devices);
+    this.#limitOf = limitOf;
+  }
+
+  override async load(drive: string, cartridge: string, create: boolean): Promise<void> {
+    const limit = this.#limitOf(cartridge);
+    await super.load(drive, cartridge, create);
+    if (limit === undefined || this.#limited === cartridge) {
+      if (limit === undefined) this.#limited = undefined;
+      return;
+    }
+    this.#limited = cartridge;
+    const tape = this.emulated(drive) as EmulatedTape;
+    const { path } = this.config(drive) as { path: string };
+    await tape.unload();
+    await tape.load({
+      path: join(path, `${cartridge}.tap`),
+      capacityBytes: BigInt(limit) - 1n + WARNING_BYTES,
+      earlyWarningBytes: WARNING_BYTES,
+    });
+  }
+}
+
+class WatchedJournal extends Journal {
+  readonly #written: () => void;
+
+  constructor(written: () => void) {
+    super(new MemoryStore());
+    this.#written = written;
+  }
+
+  override async put(record: JobRecord): Promise<void> {
+    if (record.written !== undefined) this.#written();
+    await super.put(record);
+  }
+}
+
 export interface TapeBench {
   readonly directory: string;
   readonly content: Buffer;
   readonly devices: DeviceRegistry;
   tap(cartridge: string): string;
+  /** Bytes of archive that cartridges take before early warning; others take any number. */
+  limit(bytes: ReadonlyMap<string, number>): void;
+  /** Called when a backup is on tape and about to be read back; returns how to take it off. */
+  onWritten(listener: () => void): () => void;
   /** Loads cartridges as they are; the drive must not hold one that a test writes to. */
   run(
     spec: Partial<JobSpec> & Pick<JobSpec, "type">,
@@ -48,7 +99,9 @@ export async function tapeBench(t: ExecutionContext<unknown>, bytes: number): Pr
   });
   const head = `[bridge]\nid = "b"\nstate_dir = "${directory}"\n[control]\nurl = "mqtt://localhost:1"\n[memory]\n[jobs]\nio_kib = 64\n`;
   const config = parseConfig(`${head}${tables}`, "bench");
-  const devices = new DeviceRegistry(native, config.device);
+  let limits: ReadonlyMap<string, number> = new Map();
+  let written = (): void => {};
+  const devices = new LimitedRegistry(native, config.device, (name) => limits.get(name));
   devices.start();
   const arena = native.createArena(16n << 20n);
   // A run of the engine that waits for segments does not keep the process alive.
@@ -63,6 +116,15 @@ export async function tapeBench(t: ExecutionContext<unknown>, bytes: number): Pr
     directory,
     content,
     devices,
+    limit: (bytes) => {
+      limits = bytes;
+    },
+    onWritten: (listener) => {
+      written = listener;
+      return () => {
+        written = () => {};
+      };
+    },
     tap: (cartridge) => join(directory, "tapes", `${cartridge}.tap`),
     run: async (given, members = []) => {
       const jobId = given.jobId ?? `job-${++jobs}`;
@@ -103,7 +165,7 @@ export async function tapeBench(t: ExecutionContext<unknown>, bytes: number): Pr
             },
           hold: () => () => {},
         },
-        journal: new Journal(new MemoryStore()),
+        journal: new WatchedJournal(() => written()),
         clock: systemClock,
         log: silentLogger(),
         config: () => config.jobs,

@@ -21,6 +21,7 @@ interface JobFlags {
   readonly priority: number;
   readonly life: string;
   readonly sha256?: boolean;
+  readonly readBack?: boolean;
   readonly zeroFill?: boolean;
   readonly overwrite?: boolean;
   readonly append?: boolean;
@@ -52,6 +53,7 @@ export function addJobCommands(program: Command): void {
 
   lists(tape(common("backup", "copy a list's blocks from disk to tape")))
     .option("--sha256", "SHA-256 of each member, besides CRC32C")
+    .option("--read-back", "read the tape back before the job counts as succeeded")
     .option("--zero-fill", "medium errors of the disk: record them, write zeros, go on")
     .option("--overwrite", "start at the beginning of the tape; its data is lost")
     .option("--append", "start after what is on the tape")
@@ -144,6 +146,7 @@ async function runJob(
 function optionsOf(flags: JobFlags, shared: boolean) {
   return {
     ...(flags.sha256 === true ? { sha256: true } : {}),
+    ...(flags.readBack === true ? { readBack: true } : {}),
     ...(flags.zeroFill === true ? { mediumErrors: "zero-fill" as const } : {}),
     ...(flags.overwrite === true
       ? { position: "overwrite" as const }

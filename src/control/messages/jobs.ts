@@ -31,6 +31,7 @@ const optionsSchema = map({
   position: v.exactOptional(oneOf(["overwrite", "append"])),
   startObject: v.exactOptional(uint64),
   sha256: v.exactOptional(flag),
+  readBack: v.exactOptional(flag),
   mediumErrors: v.exactOptional(oneOf(["stop", "zero-fill"])),
   bytesPerS: v.exactOptional(big(0n, INT64_MAX)),
   overlap: v.exactOptional(oneOf(["refuse", "allow"])),

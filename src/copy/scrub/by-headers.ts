@@ -4,7 +4,7 @@ import type { TapeDrive } from "../../device/tape-drive.js";
 import type { Miscompare } from "../../job.js";
 import { ProgramBuilder, TO_FILEMARK } from "../../native/program.js";
 import { isGantryError } from "../../sys/errors.js";
-import { BLOCKS_NAME, MANIFEST_NAME } from "../archive/manifest-format.js";
+import { BLOCKS_NAME, END_BYTES, MANIFEST_NAME } from "../archive/manifest-format.js";
 import { type ReadArchive, type ScannedMember, scanHeaders } from "../archive/scan-headers.js";
 import { BLOCK, checksum } from "../archive/ustar.js";
 import { CrcTable } from "../crc-table.js";
@@ -50,7 +50,8 @@ export async function scrubByHeaders(
       continue;
     }
     if (next.name === BLOCKS_NAME) list = next;
-    if (next.name === MANIFEST_NAME && part.trailer === undefined) {
+    const cut = next.end + BigInt(END_BYTES) > part.to;
+    if (next.name === MANIFEST_NAME && part.trailer === undefined && !cut) {
       const reason = "The manifest is there, but its last line (the trailer) or the end of the archive is damaged.";
       found.push({ member: MANIFEST_NAME, streamOffset: next.data, cartridge, reason });
     }

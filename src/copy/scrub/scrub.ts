@@ -123,14 +123,14 @@ class Scrub {
       trailer === undefined
         ? this.#known?.trailer.archiveId === archiveId
           ? this.#known
-          : "The manifest is not on this cartridge."
+          : { why: "The manifest is not on this cartridge.", damaged: false }
         : await manifestOf(this.#context, drive, part, trailer);
     const verdict =
-      typeof known === "string"
+      "why" in known
         ? await scrubByHeaders(this.#context, drive, part, cartridge)
         : await scrubByManifest(this.#context, drive, part, known, cartridge);
-    const more = faultsOf(part, cartridge, trailer !== undefined && typeof known === "string" ? known : undefined);
-    this.#known = part.from > 0n && typeof known !== "string" ? known : undefined;
+    const more = faultsOf(part, cartridge, "why" in known && known.damaged ? known.why : undefined);
+    this.#known = part.from > 0n && !("why" in known) ? known : undefined;
     this.#goesOn = this.#known && { archiveId, tapeBlockBytes: part.tapeBlockBytes, to: part.from };
     this.#judged(
       part,
@@ -138,7 +138,7 @@ class Scrub {
       verdict,
       more,
       { archive: archiveId, from: part.from, to: part.to, complete: part.from === 0n && trailer !== undefined },
-      typeof known === "string" ? "headers" : "manifest",
+      "why" in known ? "headers" : "manifest",
     );
   }
 
