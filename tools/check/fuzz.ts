@@ -77,6 +77,21 @@ async function namesOfTs(): Promise<readonly string[]> {
   return output.split("\n").filter((name) => name !== "" && (only === undefined || only.includes(name)));
 }
 
+/** Makes the programs of C (CMakeLists.txt, GANTRY_FUZZ) where their sources are newer. */
+async function buildC(): Promise<void> {
+  const steps = [
+    ["-S", ".", "-B", "build/fuzz", "-DGANTRY_FUZZ=ON", "-DGANTRY_SANITIZE=address,undefined"].concat(
+      "-DCMAKE_C_COMPILER=clang-14",
+      "-DCMAKE_CXX_COMPILER=clang++-14",
+    ),
+    ["--build", "build/fuzz", "--target", "fuzzers", "-j", "2"],
+  ];
+  for (const args of steps) {
+    const { code, output } = await run("cmake", args, () => false);
+    if (code !== 0) throw new Error(`the fuzz targets of C cannot be built:\n${output}`);
+  }
+}
+
 function namesOfC(): readonly string[] {
   const sources = existsSync("test/fuzz/c") ? readdirSync("test/fuzz/c") : [];
   const names = sources.filter((file) => file.endsWith(".c")).map((file) => file.slice(0, -2));
@@ -117,11 +132,16 @@ async function runC(name: string, time: number): Promise<boolean> {
     ],
     (line) => /^stat::(number_of_executed_units|new_units_added)/.test(line),
   );
-  if (code !== 0) console.log(`${output}\nFOUND in ${name}; the input is kept in ${found}/`);
+  if (code !== 0) {
+    const input = /Test unit written to (\S+)/.exec(output)?.[1] ?? `${found}/…`;
+    console.log(`${output}\nFOUND in ${name}. Once more: build/fuzz/${name} ${input}`);
+    console.log(`When it is mended: cp ${input} ${corpus}/`);
+  }
   return code === 0;
 }
 
 const ts = values.kind === "c" ? [] : await namesOfTs();
+if (values.kind !== "ts") await buildC();
 const c = values.kind === "ts" ? [] : namesOfC();
 if (ts.length + c.length === 0) throw new Error("there is no target of that name; C targets have to be built first");
 const share = ts.length > 0 && c.length > 0 ? seconds / 2 : seconds;

@@ -2,7 +2,7 @@
 // `npm test`: everything that judges the tree, in one order, with one closing line. Steps that fail do not
 // stop the others, so that one run shows all there is to mend.
 //
-//   node dist/tools/check/test-all.js [--only lint,c,tsan,ava,ava-current] [ava files…]
+//   node dist/tools/check/test-all.js [--only lint,c,tsan,fuzz,ava,ava-current] [ava files…]
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { parseArgs } from "node:util";
@@ -156,6 +156,11 @@ const steps: Step[] = [
     name: "tsan",
     title: "C tests with threads under ThreadSanitizer",
     run: () => ctest("thread", "build/tsan", ["-R", "engine|ring|virtual|runner|iscsi_answers"]),
+  },
+  {
+    name: "fuzz",
+    title: "fuzz targets of C under AddressSanitizer and UndefinedBehaviorSanitizer, a few seconds each",
+    run: () => check(process.execPath, "dist/tools/check/fuzz.js", "--kind", "c", "--seconds", "28"),
   },
   { name: "ava", title: `all else, on Node ${process.versions.node}`, run: () => ava(process.execPath) },
   { name: "ava-current", title: "all else, on the current Node", run: () => ava(currentNode, FEWER) },
