@@ -12,7 +12,7 @@ import { type Cost, runEngine, runPeer } from "./run.js";
 
 const MIB = 1024 * 1024;
 const PACE = 400e6;
-const BUFFER_MIB = 4;
+const BUFFER_MIB = 16;
 /** Of a job by default, less the slots beside it. */
 const RING_MIB = 30;
 const KIB = 1024;
@@ -161,7 +161,7 @@ async function paced({ folder, mib, runs, say }: BenchOptions, source: string): 
       0,
     ),
     count(
-      "tape of 400 MB/s, source 1.2 times: buffer ran empty",
+      "tape of 400 MB/s, source 1.2 times: buffer of 16 MiB ran empty",
       kept.map((each) => each.tapeUnderruns),
       "never",
       0,
