@@ -11,13 +11,13 @@ import { DurableChunkStore } from "./control/durable-chunk-store.js";
 import { keyFacts, registerCommands } from "./control/job-commands.js";
 import { decodeChunk } from "./control/list-chunk.js";
 import { ListReceiver, type WholeList } from "./control/list-receiver.js";
+import { ReportPublisher } from "./control/report-publisher.js";
 import type { ListSource } from "./copy/job-context.js";
 import { JobQueue } from "./copy/job-queue.js";
 import { Journal } from "./copy/journal.js";
 import { runJob } from "./copy/run-job.js";
 import { checkSpec } from "./copy/spec-check.js";
 import { DeviceRegistry } from "./device/registry.js";
-import { JOB_ENDS, type JobReport } from "./job.js";
 import type { Native } from "./native/types.js";
 import { serverOptions, waitForRestart } from "./settings.js";
 import { lockState } from "./state-lock.js";
@@ -117,7 +117,7 @@ async function start(
   const listSource = listSourceOf(lists, chunks);
 
   const journal = new Journal(store);
-  const reports = new ReportPublisher(log);
+  const reports: ReportPublisher = new ReportPublisher({ journal, door: () => door, log });
   const queue = new JobQueue({
     plant: { bridgeId, native, arena, devices, lists: listSource, journal, clock, log, config: () => config.jobs },
     admit: jobGate({
@@ -129,7 +129,10 @@ async function start(
     run: runJob,
     check: (spec) => checkSpec(spec, devices, listSource),
     onProgress: (progress) => void door.progress(progress),
-    onReport: (report) => reports.publish(report, door),
+    onReport: ({ jobId }) => reports.changed(jobId),
+    onForget: (jobIds) => {
+      for (const jobId of jobIds) reports.changed(jobId);
+    },
     newId: randomUUID,
   });
 
@@ -150,8 +153,12 @@ async function start(
     newId: randomUUID,
     onState: ({ connected, protocol, error }) => {
       if (connected) log.info({ protocol }, "connected to the MQTT server");
-      else log.warn({ reason: error === undefined ? "" : messageOf(error) }, "not connected to the MQTT server");
+      else {
+        reports.disconnected();
+        log.warn({ reason: error === undefined ? "" : messageOf(error) }, "not connected to the MQTT server");
+      }
     },
+    onBorn: (bdSeq, before) => void reports.connected(bdSeq, before),
     onProblem: (error, topic) => {
       if (problems.take()) log.warn({ error, topic: topic.slice(0, 200) }, "a message could not be handled");
     },
@@ -176,12 +183,10 @@ async function start(
     arenaFreeBytes: arena.freeBytes(),
     rssBytes: process.memoryUsage.rss(),
   });
-  registerCommands(door.router, { queue, ring, devices, status, clearReport: (jobId) => door.clearReport(jobId) });
+  registerCommands(door.router, { queue, ring, devices, status });
 
   await queue.start();
   undo.push(() => queue.stop());
-  for (const { report, state } of queue.list())
-    if (report !== undefined && JOB_ENDS.includes(state)) reports.publish(report, door);
   door.start();
   undo.push(() => door.stop());
 
@@ -212,21 +217,6 @@ async function start(
     },
     stop,
   };
-}
-
-/** Reports go out until the server has them; those that could not are sent again at the next start. */
-class ReportPublisher {
-  readonly #log: Logger;
-
-  constructor(log: Logger) {
-    this.#log = log;
-  }
-
-  publish(report: JobReport, door: ControlDoor): void {
-    door
-      .report(report)
-      .catch((error: unknown) => this.#log.warn({ jobId: report.jobId, error }, "a report waits for the next start"));
-  }
 }
 
 function listSourceOf(lists: ListReceiver, chunks: DurableChunkStore): ListSource {

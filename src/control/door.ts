@@ -8,7 +8,8 @@ import { type InboundMessage, type Life, Link, type LinkState, type Publication,
 import { CHUNK_BYTES_MAX } from "./list-chunk.js";
 import type { ListReceiver } from "./list-receiver.js";
 import { PROTOCOL_VERSION } from "./messages/envelope.js";
-import type { BridgeLimits, EventMessage } from "./messages/events.js";
+import type { BridgeLimits, EventMessage, StateMessage } from "./messages/events.js";
+import { OwnState } from "./own-state.js";
 import { Router } from "./router.js";
 import { type Topics, topicsOf } from "./topics.js";
 
@@ -28,11 +29,19 @@ export interface DoorOptions {
   /** Makes message ids (1 to 64 characters of A-Z a-z 0-9 . _ : -). */
   readonly newId: () => string;
   readonly onState?: (state: LinkState) => void;
+  /**
+   * Called once in every connection that lasts: its number, and the state that the server kept of the time before;
+   * undefined when it kept none, or does not let us see it.
+   */
+  readonly onBorn?: (bdSeq: bigint, before: StateMessage | undefined) => void;
   readonly onProblem?: (error: unknown, topic: string) => void;
   /** Largest message, bytes; default 1 MiB. */
   readonly maxMessageBytes?: number;
   readonly sessionExpiryS?: number;
 }
+
+/** A server that shows us our birth does so at once. */
+const ECHO_MS = 5000;
 
 export class ControlDoor {
   /** Handlers of commands are set here, before start(); rebirth and list.* are set already. */
@@ -41,6 +50,10 @@ export class ControlDoor {
   readonly #topics: Topics;
   readonly #link: Link;
   #bdSeq = 0n;
+  #own = new OwnState(0n);
+  /** Runs while the echo of the birth is waited for. */
+  #echo: NodeJS.Timeout | undefined;
+  #stopping = false;
 
   constructor(options: DoorOptions) {
     this.#options = options;
@@ -50,10 +63,11 @@ export class ControlDoor {
       ...options.server,
       clean: false,
       subscriptions: this.#topics.inbound,
+      optionalSubscriptions: [this.#topics.state],
       life: () => this.#life(),
       onMessage: (message) => this.#take(message),
       clock: options.clock,
-      ...(options.onState === undefined ? {} : { onState: options.onState }),
+      onState: (state) => this.#linkState(state),
       ...(options.maxMessageBytes === undefined ? {} : { maxMessageBytes: options.maxMessageBytes }),
       ...(options.sessionExpiryS === undefined ? {} : { sessionExpiryS: options.sessionExpiryS }),
     });
@@ -71,6 +85,7 @@ export class ControlDoor {
 
   /** Sends what waits (at most drainMs), says farewell, disconnects. */
   stop(drainMs?: number): Promise<void> {
+    this.#stopping = true;
     return this.#link.stop(drainMs, () => this.#state(false));
   }
 
@@ -138,7 +153,9 @@ export class ControlDoor {
       });
   }
 
-  async #take({ topic, payload, responseTopic, correlation }: InboundMessage): Promise<void> {
+  async #take(message: InboundMessage): Promise<void> {
+    const { topic, payload, responseTopic, correlation } = message;
+    if (topic === this.#topics.state) return this.#takeOwn(message);
     const reply = await this.router.answer({
       topic,
       payload,
@@ -153,8 +170,33 @@ export class ControlDoor {
       .catch((error: unknown) => this.#options.onProblem?.(error, reply.topic));
   }
 
+  #takeOwn(message: InboundMessage): void {
+    const seen = this.#own.take(message);
+    if (seen === "born" && this.#echo !== undefined) this.#born();
+    // The will of a connection that this one replaced, come late: whoever comes now would think that we are away.
+    if (seen === "contradicted" && !this.#stopping)
+      this.#link.rebirth().catch((error: unknown) => this.#options.onProblem?.(error, message.topic));
+  }
+
+  #linkState(state: LinkState): void {
+    clearTimeout(this.#echo);
+    this.#echo = undefined;
+    this.#options.onState?.(state);
+    if (!state.connected) return;
+    if (this.#own.born) this.#born();
+    else this.#echo = setTimeout(() => this.#born(), ECHO_MS);
+  }
+
+  /** Without an echo nothing is proven by what may have come of the state before. */
+  #born(): void {
+    clearTimeout(this.#echo);
+    this.#echo = undefined;
+    this.#options.onBorn?.(this.#bdSeq, this.#own.born ? this.#own.before : undefined);
+  }
+
   async #life(): Promise<Life> {
     this.#bdSeq = await this.#options.nextBdSeq();
+    this.#own = new OwnState(this.#bdSeq);
     return { will: this.#state(false), birth: () => this.#state(true) };
   }
 

@@ -15,8 +15,6 @@ export interface CommandRoom {
   readonly devices: DeviceRegistry;
   /** Facts about the daemon for status.get. */
   readonly status: () => Record<string, unknown>;
-  /** Takes the retained report away. */
-  readonly clearReport: (jobId: string) => Promise<void>;
 }
 
 export function registerCommands(router: Router, room: CommandRoom): void {
@@ -49,7 +47,6 @@ export function registerCommands(router: Router, room: CommandRoom): void {
     .on("job.forget", async ({ jobId }) => {
       const forgotten = await queue.forget(jobId);
       if (!forgotten) throw new GantryError("JOB_NOT_ENDED", `Job ${jobId} has not ended; cancel it first.`);
-      await room.clearReport(jobId);
       return { jobId };
     })
     .on("manifest.get", async ({ jobId, offset, limit }) => ({

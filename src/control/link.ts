@@ -49,6 +49,8 @@ export interface LinkOptions extends ServerOptions {
   readonly clean: boolean;
   readonly sessionExpiryS?: number;
   readonly subscriptions: readonly string[];
+  /** Subscriptions that the server may refuse. */
+  readonly optionalSubscriptions?: readonly string[];
   /** Asked before every connection. A failure counts as one of the connection. */
   readonly life?: () => Promise<Life>;
   /** Must not reject; the message is acknowledged to the server when it resolves. */
@@ -212,7 +214,10 @@ export class Link {
 
   /** Subscriptions first, then the birth: who sees the birth can send commands. */
   async #greet(session: Session, info: ConnectInfo): Promise<void> {
-    if (this.#options.subscriptions.length > 0) await session.subscribe(this.#options.subscriptions);
+    const { subscriptions, optionalSubscriptions = [] } = this.#options;
+    if (subscriptions.length > 0) await session.subscribe(subscriptions);
+    if (optionalSubscriptions.length > 0) await session.subscribe(optionalSubscriptions).catch(() => {});
+    if (this.#session !== session) return;
     await this.#giveBirth(session);
     // It may have ended meanwhile, which also ends the wait for the birth.
     if (this.#session !== session) return;

@@ -7,6 +7,7 @@ import { type Admit, devicesOf } from "./admission.js";
 import { RunControl } from "./copy-run.js";
 import { DeviceLocks } from "./device-locks.js";
 import { checkRing } from "./engine-options.js";
+import { JobAges } from "./job-ages.js";
 import { type RunJob, runToOutcome, untilStored } from "./job-attempts.js";
 import { type JobContext, type JobPlant, Meter } from "./job-context.js";
 import type { JobRecord } from "./job-record.js";
@@ -21,6 +22,8 @@ export interface JobQueueOptions {
   readonly check: (spec: JobSpec) => void;
   readonly onProgress: (progress: JobProgress) => void;
   readonly onReport: (report: JobReport) => void;
+  /** Jobs were forgotten, by command or because newer ones ended. */
+  readonly onForget: (jobIds: readonly string[]) => void;
   /** Makes archive ids. */
   readonly newId: () => string;
 }
@@ -42,11 +45,16 @@ export class JobQueue {
   readonly #ending = new Set<string>();
   /** What keeps the lists of jobs that have not ended from being dropped. */
   readonly #holds = new Map<string, () => void>();
+  /** Since submission, and since the start. */
+  readonly #waiting: JobAges;
+  readonly #working: JobAges;
   #timer: NodeJS.Timeout | undefined;
   #stopping = false;
 
   constructor(options: JobQueueOptions) {
     this.#options = options;
+    this.#waiting = new JobAges(options.plant.clock);
+    this.#working = new JobAges(options.plant.clock);
   }
 
   /** Takes up what an earlier life of the daemon left: ended jobs stay, running ones are queued to resume. */
@@ -54,7 +62,9 @@ export class JobQueue {
     const { journal } = this.#options.plant;
     for (const record of journal.load()) {
       if (record.state === "running") await journal.put({ ...record, state: "queued", resumes: record.resumes + 1 });
-      if (!JOB_ENDS.includes(record.state)) this.#hold(record.spec);
+      if (JOB_ENDS.includes(record.state)) continue;
+      this.#hold(record.spec);
+      this.#waiting.begin(record.spec.jobId, record.submittedMs);
     }
     this.#timer = setInterval(() => this.#tick(), PROGRESS_MS);
     this.#schedule();
@@ -108,6 +118,7 @@ export class JobQueue {
       release();
       throw error;
     }
+    this.#waiting.begin(spec.jobId);
     this.#schedule();
     return "queued";
   }
@@ -197,7 +208,7 @@ export class JobQueue {
   /** Forgets an ended job and its report; false when it has not ended. Throws JOB_UNKNOWN. */
   async forget(jobId: string): Promise<boolean> {
     this.#record(jobId);
-    return (await this.#options.plant.journal.forget([jobId])).length > 0;
+    return this.#forget([jobId]);
   }
 
   /** A part of the manifest that a restore or verification read. Throws JOB_UNKNOWN, MANIFEST_UNKNOWN. */
@@ -263,6 +274,7 @@ export class JobQueue {
     const { journal, clock, log } = this.#options.plant;
     const { jobId } = context.record.spec;
     context.record = { ...context.record, state: "running", startedMs: context.record.startedMs ?? clock.nowMs() };
+    this.#working.begin(jobId, context.record.startedMs);
     await this.#stored(jobId, () => journal.put(context.record));
     this.#options.onProgress(liveProgress(context));
     log.info({ jobId, type: context.record.spec.type, resumes: context.record.resumes }, "job started");
@@ -277,9 +289,13 @@ export class JobQueue {
   }
 
   async #end(record: JobRecord, meter: Meter, outcome: ReportOutcome): Promise<void> {
-    const report = reportOf(record, meter, outcome, this.#options.plant.clock.nowMs());
+    const { jobId } = record.spec;
+    const times = { endedMs: this.#options.plant.clock.nowMs(), ranMs: this.#working.ms(jobId) };
+    const report = reportOf(record, meter, outcome, times);
     await this.#stored(report.jobId, () => this.#options.plant.journal.finish(record, report));
     this.#holds.get(report.jobId)?.();
+    this.#waiting.drop(jobId);
+    this.#working.drop(jobId);
     this.#options.plant.log.info({ jobId: report.jobId, state: report.state, failure: report.failure }, "job ended");
     this.#options.onReport(report);
     await this.#forgetOld();
@@ -308,13 +324,21 @@ export class JobQueue {
     });
   }
 
-  /** Keeps the newest reports, as many as configured. */
+  /** Keeps the newest reports, as many as configured, and every one that the MQTT server does not have yet. */
   async #forgetOld(): Promise<void> {
+    const { journal } = this.#options.plant;
     const ended = this.list().filter(({ state }) => JOB_ENDS.includes(state));
     const surplus = ended.length - this.#options.plant.config().keep_reports;
     if (surplus <= 0) return;
-    const oldest = ended.sort((a, b) => (a.endedMs ?? 0) - (b.endedMs ?? 0)).slice(0, surplus);
-    await this.#options.plant.journal.forget(oldest.map(({ spec }) => spec.jobId));
+    const told = ended.filter(({ spec }) => !journal.reports.isUntold(spec.jobId));
+    const oldest = told.sort((a, b) => (a.endOrder ?? 0) - (b.endOrder ?? 0)).slice(0, surplus);
+    await this.#forget(oldest.map(({ spec }) => spec.jobId));
+  }
+
+  async #forget(jobIds: readonly string[]): Promise<boolean> {
+    const forgotten = await this.#options.plant.journal.forget(jobIds);
+    if (forgotten.length > 0) this.#options.onForget(forgotten);
+    return forgotten.length > 0;
   }
 
   #tick(): void {
@@ -332,9 +356,9 @@ export class JobQueue {
     }
   }
 
-  #overdue({ spec, submittedMs }: JobRecord): boolean {
+  #overdue({ spec }: JobRecord): boolean {
     const limit = spec.options.timeoutMs ?? 0;
-    return limit > 0 && this.#options.plant.clock.nowMs() - submittedMs > limit;
+    return limit > 0 && this.#waiting.ms(spec.jobId) > limit;
   }
 
   #applyRate(context: JobContext): void {

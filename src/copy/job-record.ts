@@ -66,6 +66,8 @@ export interface JobRecord {
   readonly submittedMs: number;
   readonly startedMs?: number;
   readonly endedMs?: number;
+  /** Number of the end, larger than that of every job which ended before, whatever the wall clock said. */
+  readonly endOrder?: number;
   readonly volumes: readonly VolumeReport[];
   readonly current?: CurrentVolume;
   readonly checkpoint?: Checkpoint;

@@ -14,6 +14,7 @@ import {
   type JobRecord,
   type JobWish,
 } from "./job-record.js";
+import { ReportLedger } from "./report-ledger.js";
 import { seal, unseal } from "./sealed.js";
 
 /** Digest of one member, as it goes into the manifest. */
@@ -43,9 +44,15 @@ export class Journal {
   readonly #pages = new Map<string, number>();
   readonly #manifestPages = new Map<string, number>();
   readonly #wishes = new Map<string, JobWish>();
+  /** Ends of the queues of wishes; never rejects. */
+  readonly #asking = new Map<string, Promise<unknown>>();
+  /** Jobs that ended, in that order; the wall clock may be set in between. */
+  #ends = 0;
+  readonly reports: ReportLedger;
 
   constructor(store: Store) {
     this.#store = store;
+    this.reports = new ReportLedger(store);
   }
 
   /** Reads every record; to be called once, before anything else. */
@@ -53,7 +60,9 @@ export class Journal {
     for (const { value } of this.#store.under(["job"])) {
       const record = decodeRecord(value);
       this.#records.set(record.spec.jobId, record);
+      this.#ends = Math.max(this.#ends, record.endOrder ?? 0);
     }
+    this.reports.load();
     for (const { key, value } of this.#store.under(["job-wish"])) this.#wishes.set(String(key[1]), decodeWish(value));
     return [...this.#records.values()];
   }
@@ -74,9 +83,20 @@ export class Journal {
 
   /** What is asked of a job that runs; in a key of its own, for the record is written by whoever runs the job. */
   async ask(jobId: string, wish: JobWish): Promise<void> {
-    const all = { ...this.#wishes.get(jobId), ...wish };
-    this.#wishes.set(jobId, all);
-    await this.#store.put(wishKey(jobId), encodeWish(all));
+    // One after the other: each adds to what was stored before it, and one that is refused leaves no trace.
+    const before = this.#asking.get(jobId) ?? Promise.resolve();
+    const mine = before.then(async () => {
+      const all = { ...this.#wishes.get(jobId), ...wish };
+      await this.#store.put(wishKey(jobId), encodeWish(all));
+      this.#wishes.set(jobId, all);
+    });
+    const end = mine.catch(() => undefined);
+    this.#asking.set(jobId, end);
+    try {
+      await mine;
+    } finally {
+      if (this.#asking.get(jobId) === end) this.#asking.delete(jobId);
+    }
   }
 
   wishFor(jobId: string): JobWish {
@@ -131,16 +151,21 @@ export class Journal {
 
   /** The end of a job: its report stays, the pages that only a resume needs go. */
   async finish(record: JobRecord, report: JobReport): Promise<JobRecord> {
-    const ended: JobRecord = { ...record, state: report.state, endedMs: report.endedMs, report };
-    await this.#store.batch([
-      { put: recordKey(record.spec.jobId), value: encodeRecord(ended) },
-      { deleteUnder: [...dataKey(record.spec.jobId), "members"] },
-      { deleteUnder: [...dataKey(record.spec.jobId), "blocks"] },
-      { delete: wishKey(record.spec.jobId) },
-      ...this.#surplusManifests(record.spec.jobId),
-    ]);
-    this.#records.set(record.spec.jobId, ended);
-    this.#drop(record.spec.jobId);
+    const { jobId } = record.spec;
+    const endOrder = ++this.#ends;
+    const ended: JobRecord = { ...record, state: report.state, endedMs: report.endedMs, endOrder, report };
+    await this.reports.changing([jobId], async (untold) => {
+      await this.#store.batch([
+        { put: recordKey(jobId), value: encodeRecord(ended) },
+        { deleteUnder: [...dataKey(jobId), "members"] },
+        { deleteUnder: [...dataKey(jobId), "blocks"] },
+        { delete: wishKey(jobId) },
+        ...this.#surplusManifests(jobId),
+        ...untold,
+      ]);
+      this.#records.set(jobId, ended);
+      this.#drop(jobId);
+    });
     return ended;
   }
 
@@ -165,8 +190,8 @@ export class Journal {
   /** Manifests can be large: those of the newest MANIFESTS_KEPT jobs stay, besides the one that ends now. */
   #surplusManifests(endingId: string): StoreChange[] {
     const owners = [...this.#records.values()]
-      .filter(({ spec, endedMs }) => endedMs !== undefined && spec.jobId !== endingId && spec.type !== "backup")
-      .sort((a, b) => (b.endedMs ?? 0) - (a.endedMs ?? 0));
+      .filter(({ spec, endOrder }) => endOrder !== undefined && spec.jobId !== endingId && spec.type !== "backup")
+      .sort((a, b) => (b.endOrder ?? 0) - (a.endOrder ?? 0));
     return owners.slice(MANIFESTS_KEPT - 1).map(({ spec }) => ({ deleteUnder: [...dataKey(spec.jobId), "manifest"] }));
   }
 
@@ -176,18 +201,19 @@ export class Journal {
       const state = this.#records.get(jobId)?.state;
       return state !== undefined && JOB_ENDS.includes(state);
     });
-    await this.#store.batch(
-      ended.flatMap((jobId) => [
+    await this.reports.changing(ended, async (untold) => {
+      const gone = ended.flatMap((jobId): StoreChange[] => [
         { delete: recordKey(jobId) },
         // A cancel can be asked for while the job's end is written, and is then stored behind it.
         { delete: wishKey(jobId) },
         { deleteUnder: dataKey(jobId) },
-      ]),
-    );
-    for (const jobId of ended) {
-      this.#records.delete(jobId);
-      this.#drop(jobId);
-    }
+      ]);
+      await this.#store.batch([...gone, ...untold]);
+      for (const jobId of ended) {
+        this.#records.delete(jobId);
+        this.#drop(jobId);
+      }
+    });
     return ended;
   }
 

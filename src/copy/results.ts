@@ -97,10 +97,16 @@ export function progressOf({ record, meter, paused }: ProgressSource): JobProgre
   };
 }
 
-export function reportOf(record: JobRecord, meter: Meter, outcome: ReportOutcome, endedMs: number): JobReport {
+/** @param times wall clock at the end, and milliseconds for which the job ran, which no set clock changes. */
+export function reportOf(
+  record: JobRecord,
+  meter: Meter,
+  outcome: ReportOutcome,
+  { endedMs, ranMs }: { readonly endedMs: number; readonly ranMs: number },
+): JobReport {
   const read = meter.read();
   const started = record.startedMs;
-  const runMs = started === undefined ? 0 : Math.max(1, endedMs - started);
+  const runMs = started === undefined ? 0 : Math.max(1, Math.round(ranMs));
   return {
     ...progressOf({ record, meter, paused: false }),
     state: outcome.state,

@@ -6,7 +6,7 @@ import { JobQueue, type JobQueueOptions } from "../../../src/copy/job-queue.js";
 import { Journal } from "../../../src/copy/journal.js";
 import type { JobReport, JobSpec } from "../../../src/job.js";
 import type { Arena } from "../../../src/native/types.js";
-import { systemClock } from "../../../src/sys/clock.js";
+import { ManualClock, systemClock } from "../../../src/sys/clock.js";
 import { parseConfig } from "../../../src/sys/config.js";
 import { GantryError } from "../../../src/sys/errors.js";
 import { silentLogger } from "../../../src/sys/log.js";
@@ -55,6 +55,7 @@ async function plant(t: ExecutionContext, options: Partial<JobQueueOptions> = {}
     run: async () => ({ state: "succeeded" }),
     check: () => {},
     onProgress: () => {},
+    onForget: () => {},
     onReport: (report) => {
       reports.push(report);
       ended();
@@ -195,3 +196,80 @@ function plantOf(): JobPlant {
     lists: { header: () => undefined },
   } as unknown as JobPlant;
 }
+
+test("a pause that the state directory refuses leaves no trace for the wish that is stored next", async (t) => {
+  const { queue, store, report } = await plant(t, { run: untilCancelled });
+  await queue.submit(SPEC);
+  await new Promise((resolve) => setImmediate(resolve));
+  store.failNext = true;
+  await t.throwsAsync(queue.pause("job"), { code: "STORE_UNUSABLE" });
+  await queue.rate("job", 5n);
+  const next = new Journal(store);
+  next.load();
+  t.deepEqual(next.wishFor("job"), { bytesPerS: 5n });
+  await queue.cancel("job");
+  await report();
+});
+
+test("two wishes at once are both kept", async (t) => {
+  const { queue, store, report } = await plant(t, { run: untilCancelled });
+  await queue.submit(SPEC);
+  await new Promise((resolve) => setImmediate(resolve));
+  await Promise.all([queue.pause("job"), queue.rate("job", 5n)]);
+  const next = new Journal(store);
+  next.load();
+  t.deepEqual(next.wishFor("job"), { paused: true, bytesPerS: 5n });
+  await queue.cancel("job");
+  await report();
+});
+
+test("a clock that is set forward or back by years times no job out, and the newest reports stay the newest", async (t) => {
+  const clock = new ManualClock();
+  const store = new MemoryStore();
+  const journal = new Journal(store);
+  const forgotten: string[] = [];
+  let seen = 0;
+  const queue = new JobQueue({
+    plant: {
+      bridgeId: "b",
+      arena: { bytes: 64n << 20n } as Arena,
+      journal,
+      clock,
+      log: silentLogger(),
+      config: () => ({ ...CONFIG.jobs, keep_reports: 2 }),
+      lists: { header: () => undefined },
+    } as unknown as JobPlant,
+    admit: () => GRANT,
+    run: (job, context) =>
+      context.record.spec.options.timeoutMs === undefined ? ended() : untilCancelled(job, context),
+    check: () => {},
+    onProgress: () => {},
+    onReport: () => seen++,
+    onForget: (jobIds) => forgotten.push(...jobIds),
+    newId: () => "archive",
+  });
+  const ended = async (): Promise<JobOutcome> => ({ state: "succeeded" });
+  const until = async (condition: () => boolean): Promise<void> => {
+    while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
+  };
+  await queue.start();
+  t.teardown(() => queue.stop());
+  const limited: JobSpec = { ...SPEC, jobId: "limited", disk: { device: "d" }, tape: { device: "t", cartridges: [] } };
+  await queue.submit({ ...limited, options: { timeoutMs: 3_600_000 } });
+  const YEAR = 365 * 86_400_000;
+  for (const [index, years] of [0, -2, -5, 3].entries()) {
+    clock.set(1_800_000_000_000 + years * YEAR);
+    const jobId = `j${index}`;
+    await queue.submit({ ...SPEC, jobId });
+    await until(() => seen === index + 1);
+    const connection = BigInt(index + 1);
+    await journal.reports.told(jobId, journal.reports.stamp(jobId) ?? 0, connection);
+  }
+  // A turn of the queue's timer.
+  await new Promise((resolve) => setTimeout(resolve, 1100));
+  t.is(queue.progress("limited").state, "running");
+  t.deepEqual(forgotten.sort(), ["j0", "j1"]);
+  clock.advance(3_600_001);
+  await until(() => seen === 5);
+  t.is(queue.progress("limited").state, "timed-out");
+});

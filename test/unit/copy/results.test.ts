@@ -23,6 +23,8 @@ const RECORD: JobRecord = {
   lost: [],
 };
 
+const TIMES = { endedMs: 2, ranMs: 1 };
+
 test("a report fits one message, whatever the names on a tape are", (t) => {
   const miscompares = Array.from({ length: 1000 }, (_, index) => ({
     member: `${index}/${"ä".repeat(3000)}\ud800`,
@@ -31,7 +33,7 @@ test("a report fits one message, whatever the names on a tape are", (t) => {
   }));
   const lost = miscompares.map(() => ({ device: "d", lba: 1n, blocks: 1n, sense: "s".repeat(900), streamOffset: 1n }));
   const failure = failureOf(new GantryError("VERIFY_DIFFERS", `the first: \ud800${"x".repeat(20_000)}`));
-  const report = reportOf(RECORD, new Meter(), { state: "failed", failure, miscompares, lost }, 2);
+  const report = reportOf(RECORD, new Meter(), { state: "failed", failure, miscompares, lost }, TIMES);
   t.notThrows(() => encode({ report }));
   t.notThrows(() => read("report", jobReportSchema, report));
   t.true(report.miscompares.length > 10 && report.miscompares.length < 1000, `${report.miscompares.length}`);
@@ -40,7 +42,7 @@ test("a report fits one message, whatever the names on a tape are", (t) => {
 
 test("entries that fit are all in the report", (t) => {
   const miscompares = Array.from({ length: 1500 }, () => ({ member: "short", streamOffset: 1n, reason: "wrong" }));
-  t.is(reportOf(RECORD, new Meter(), { state: "failed", miscompares }, 2).miscompares.length, 1000);
+  t.is(reportOf(RECORD, new Meter(), { state: "failed", miscompares }, TIMES).miscompares.length, 1000);
 });
 
 test("a report that cannot be sent is told to who waits for it; details that cannot travel stay behind", async (t) => {
@@ -54,7 +56,7 @@ test("a report that cannot be sent is told to who waits for it; details that can
     clock: new ManualClock(),
     newId: () => "id",
   });
-  const report = reportOf(RECORD, new Meter(), { state: "failed" }, 2);
+  const report = reportOf(RECORD, new Meter(), { state: "failed" }, TIMES);
   // Not thrown at the caller, who may be starting the daemon.
   const refused = door.report({ ...report, bytesDone: 1n << 70n });
   await t.throwsAsync(refused, { code: "MESSAGE_UNENCODABLE" });
