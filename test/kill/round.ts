@@ -112,16 +112,16 @@ export class Round {
     if (places.length === 0 || kind < 0.35) return { kind: "time", ms: lot.whole(0, LIFE_MS) };
     if (kind < 0.5) return { kind: "time", ms: lot.whole(0, 600) };
     const when = lot.one(["before", "during", "during", "after"] as const);
-    return { kind: "place", place: lot.one(places), nth: lot.whole(1, 3), when, ms: lot.whole(0, 3) };
+    return { kind: "place", place: lot.one(places), nth: lot.one([1, 1, 2, 3]), when, ms: lot.whole(0, 3) };
   }
 
   /**
    * Launches and kills until there were as many kills as wanted, or `done` says that there is nothing left to disturb;
-   * leaves the daemon running. @param share of the round's kills
+   * leaves the daemon running. @param share of the round's kills @param first what is to come before moments by lot
    */
-  async kill(places: readonly Place[], done: () => boolean, share = 1): Promise<void> {
+  async kill(places: readonly Place[], done: () => boolean, share = 1, first: readonly Moment[] = []): Promise<void> {
     for (let count = 0; count < Math.ceil(this.#kills * share) && !done(); count++) {
-      const moment = this.#moment(places);
+      const moment = first[count] ?? this.#moment(places);
       const jobs = !this.#allEnded;
       this.machine.launch(moment.kind === "place" ? moment : undefined);
       const end = performance.now() + (moment.kind === "time" ? moment.ms : STEP_MS);

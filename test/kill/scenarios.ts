@@ -5,14 +5,14 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { issueKey } from "../../tools/broker/key-commands.js";
 import { BRIDGE } from "../lib/bridge.js";
 import { sendChunkedList } from "./lists.js";
-import type { Place } from "./moment.js";
+import type { Moment, Place } from "./moment.js";
 import { readingJob, SPAN_MIB, type Spec, tapesOf } from "./origin.js";
 import { difference, must, type Round } from "./round.js";
 
 export type Scenario = (round: Round) => Promise<void>;
 
 /** Slow enough that kills meet jobs at work. */
-const PACE = "mib_per_s = 8";
+const PACE = "mib_per_s = 4";
 const RUNNING: readonly Place[] = [
   "journal.put",
   "journal.checkpoint",
@@ -32,7 +32,13 @@ const never = (): boolean => false;
 async function backup(round: Round, jobId: "one" | "span"): Promise<void> {
   const span = jobId === "span";
   await round.begin(jobId, PACE, span ? { capacityMib: SPAN_MIB } : {});
-  await round.kill(span ? CHANGING : RUNNING, () => round.ended(jobId));
+  const when = round.lot.one(["before", "during", "after"] as const);
+  // A change of cartridges is over in no time: by chance alone it would hardly ever be met.
+  const changes: Moment[] = [
+    { kind: "place", place: "tape.filemark", nth: 1, when, ms: 0 },
+    { kind: "place", place: "device.load", nth: 2, when, ms: 0 },
+  ];
+  await round.kill(span ? CHANGING : RUNNING, () => round.ended(jobId), 1, span ? changes : []);
   const [report] = await round.settled([jobId]);
   must(report?.state === "succeeded", `${jobId} ${report?.state}: ${report?.failure?.message}`);
   round.sameTapes(round.origin.accepted[jobId]);
@@ -113,19 +119,27 @@ async function cancelling(round: Round): Promise<void> {
   round.ended("one");
   await round.kill(RUNNING, never, 0.3);
   await untilState(round, "one", "running", "succeeded");
-  await sleep(round.lot.whole(0, 800));
-  let acknowledged = true;
-  try {
-    await round.ask((timeoutMs) => client.send("job.cancel", { jobId: "one" }, { timeoutMs }));
-  } catch (error) {
-    must((error as { code?: unknown }).code === "JOB_CANCEL_REFUSED", `cancel: ${(error as Error).message}`);
-    acknowledged = false;
-  }
   await round.strike();
-  await round.kill(
-    ["queue.start", "journal.put", "device.openTape", "tape.filemark", "journal.finish", "report.publish"],
-    () => round.ended("one"),
-  );
+  let acknowledged: boolean | undefined;
+  const asking = (async () => {
+    await sleep(round.lot.whole(0, 1500));
+    try {
+      await round.ask((timeoutMs) => client.send("job.cancel", { jobId: "one" }, { timeoutMs }));
+      acknowledged = true;
+    } catch (error) {
+      must((error as { code?: unknown }).code === "JOB_CANCEL_REFUSED", `cancel: ${(error as Error).message}`);
+      acknowledged = false;
+    }
+  })();
+  asking.catch(() => undefined);
+  const when = round.lot.one(["before", "during", "after"] as const);
+  const first: Moment[] = [
+    { kind: "place", place: "journal.ask", nth: 1, when, ms: round.lot.whole(0, 3) },
+    { kind: "place", place: round.lot.one(["tape.filemark", "journal.finish"] as const), nth: 1, when, ms: 0 },
+  ];
+  const ending: readonly Place[] = ["queue.start", "journal.put", "device.openTape", "tape.filemark", "journal.finish"];
+  await round.kill(ending, () => acknowledged !== undefined && round.ended("one"), 1, first);
+  await asking;
   const [report] = await round.settled(["one"]);
   must(
     report?.state === (acknowledged ? "cancelled" : "succeeded"),
