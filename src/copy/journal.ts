@@ -114,7 +114,8 @@ export class Journal {
     const next: JobRecord = { ...record, checkpoint };
     const page = this.#nextPage(jobId);
     const changes: StoreChange[] = [{ put: recordKey(jobId), value: encodeRecord(next) }];
-    if (members.length > 0) changes.push({ put: [...dataKey(jobId), "members", page], value: seal(packMembers(members)) });
+    if (members.length > 0)
+      changes.push({ put: [...dataKey(jobId), "members", page], value: seal(packMembers(members)) });
     blocks.forEach((run, index) => {
       changes.push({ put: [...dataKey(jobId), "blocks", page, index], value: seal(packBlocks(run)) });
     });
@@ -126,11 +127,13 @@ export class Journal {
 
   /** Digests of everything up to the last checkpoint, in the order in which they were written. */
   *members(jobId: string): Iterable<MemberDigest> {
-    for (const { value } of this.#store.under([...dataKey(jobId), "members"])) yield* unpackMembers(unseal(value, DIGESTS));
+    for (const { value } of this.#store.under([...dataKey(jobId), "members"]))
+      yield* unpackMembers(unseal(value, DIGESTS));
   }
 
   *blocks(jobId: string): Iterable<BlockCrcs> {
-    for (const { value } of this.#store.under([...dataKey(jobId), "blocks"])) yield unpackBlocks(unseal(value, DIGESTS));
+    for (const { value } of this.#store.under([...dataKey(jobId), "blocks"]))
+      yield unpackBlocks(unseal(value, DIGESTS));
   }
 
   /** Pages of a manifest that was read from tape: bulk that a restore goes through more than once. */
