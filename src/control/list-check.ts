@@ -2,15 +2,16 @@
 // be seen across chunks (whose extents these are, whether they rise). One chunk in memory at a time.
 import type { ListChunk, ListHeader } from "../list.js";
 import { GantryError } from "../sys/errors.js";
+import { HIGH, HIGH_UNIT, halvesOf, LOW } from "../wire/uint64.js";
 import { decodeChunk, listDigest } from "./list-chunk.js";
 
-const INT64_MAX = (1n << 63n) - 1n;
-const UINT64_END = 1n << 64n;
+/** High halves from here on are past 2^63-1. */
+const SIGNED_HIGH = 2 ** 31;
+const LAST_HIGH = HIGH_UNIT - 1;
 
 export class ListCheck {
   readonly #header: ListHeader;
   readonly #hash = listDigest();
-  readonly #blockBytes: bigint;
   /** Extent counts of members whose extents have not all come yet; #next is the first of them. */
   #owed: number[] = [];
   #next = 0;
@@ -18,12 +19,12 @@ export class ListCheck {
   #extents = 0n;
   #blocks = 0n;
   #declared = 0n;
-  /** Byte offset where the last extent of the current member ends. */
-  #end = 0n;
+  /** Byte offset where the last extent of the current member ends, in halves of 32 bits. */
+  #endHigh = 0;
+  #endLow = 0;
 
   constructor(header: ListHeader) {
     this.#header = header;
-    this.#blockBytes = BigInt(header.blockBytes);
   }
 
   /** Takes the next encoded chunk. Throws LIST_INVALID. */
@@ -59,29 +60,44 @@ export class ListCheck {
       throw this.#wrong(`its members have ${this.#declared} extents, ${this.#extents} came`);
     }
     if (this.#extents !== extents) throw this.#wrong(`it has ${this.#extents} extents, the header says ${extents}`);
-    const sum = this.#blocks * this.#blockBytes;
+    const sum = this.#blocks * BigInt(this.#header.blockBytes);
     if (sum !== bytes) throw this.#wrong(`its extents have ${sum} bytes, the header says ${bytes}`);
   }
 
+  /** All in halves of 32 bits, exactly: a block size is 512 or 4096, so only the low half says what is a multiple. */
   #addExtents(chunk: ListChunk): void {
+    const { blockBytes } = this.#header;
     const { fileOffset, lba, blocks } = chunk.extents;
+    const [offsets, lbas] = [halvesOf(fileOffset), halvesOf(lba)];
     let owed = this.#owed[this.#next] ?? 0;
+    let [endHigh, endLow, sum] = [this.#endHigh, this.#endLow, 0];
     for (let i = 0; i < blocks.length; i++) {
-      const count = BigInt(blocks[i] ?? 0);
-      const from = fileOffset[i] ?? 0n;
-      const first = lba[i] ?? 0n;
-      if (from % this.#blockBytes !== 0n) throw this.#at(chunk, i, "`fileOffset` is not a multiple of the block size");
-      if (from < this.#end) throw this.#at(chunk, i, "`fileOffset` does not rise within the member");
-      if (first + count > UINT64_END) throw this.#at(chunk, i, "`lba` and `blocks` go past 2^64");
-      this.#end = from + count * this.#blockBytes;
-      if (this.#end > INT64_MAX) throw this.#at(chunk, i, "the extent ends past 2^63-1 bytes");
-      this.#blocks += count;
+      const count = blocks[i] ?? 0;
+      const high = offsets[2 * i + HIGH] ?? 0;
+      const low = offsets[2 * i + LOW] ?? 0;
+      if (low % blockBytes !== 0) throw this.#at(chunk, i, "`fileOffset` is not a multiple of the block size");
+      if (high < endHigh || (high === endHigh && low < endLow))
+        throw this.#at(chunk, i, "`fileOffset` does not rise within the member");
+      if ((lbas[2 * i + HIGH] ?? 0) === LAST_HIGH && (lbas[2 * i + LOW] ?? 0) + count > HIGH_UNIT)
+        throw this.#at(chunk, i, "`lba` and `blocks` go past 2^64");
+      // At most 2^32 + 2^44.
+      const end = low + count * blockBytes;
+      const carry = Math.floor(end / HIGH_UNIT);
+      endHigh = high + carry;
+      endLow = end - carry * HIGH_UNIT;
+      if (endHigh >= SIGNED_HIGH) throw this.#at(chunk, i, "the extent ends past 2^63-1 bytes");
+      sum += count;
       owed -= 1;
       if (owed > 0) continue;
       this.#next += 1;
-      this.#end = 0n;
+      endHigh = 0;
+      endLow = 0;
       owed = this.#owed[this.#next] ?? 0;
     }
+    // A chunk's sum is far below 2^53.
+    this.#blocks += BigInt(sum);
+    this.#endHigh = endHigh;
+    this.#endLow = endLow;
     if (this.#next < this.#owed.length) this.#owed[this.#next] = owed;
   }
 

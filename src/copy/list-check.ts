@@ -2,6 +2,7 @@
 // its member, and (unless allowed) no block named twice.
 import type { ListChunk, ListHeader, VolumeIdentity } from "../list.js";
 import { GantryError } from "../sys/errors.js";
+import { halvesOf, numberAt } from "../wire/uint64.js";
 
 export interface DeviceShape {
   readonly name: string;
@@ -26,8 +27,8 @@ export function checkVolume(header: ListHeader, wanted: VolumeIdentity | undefin
 }
 
 /**
- * Reads the whole list once. Throws LIST_EXTENT_INVALID, naming the extent and what is wrong with it.
- * Cost: 16 bytes for each extent while it runs, when overlap is to be refused.
+ * Throws LIST_EXTENT_INVALID, naming the extent and what is wrong with it. Reads the whole list once; a second time, with
+ * 16 bytes for each extent while it runs, when overlap is to be refused and the extents do not rise on the device.
  */
 export async function checkExtents(
   header: ListHeader,
@@ -41,19 +42,27 @@ export async function checkExtents(
       `counts blocks of ${header.blockBytes} bytes, but ${device.name} has blocks of ${device.blockBytes}`,
     );
   }
-  const count = Number(header.extents);
-  const starts = overlap === "refuse" ? new Float64Array(count) : undefined;
-  const ends = overlap === "refuse" ? new Float64Array(count) : undefined;
+  const rising = await checkInside(header, read, device);
+  // Extents that lie one behind the other on the device, as those of an image do, share nothing.
+  if (overlap === "refuse" && !rising) await refuseOverlap(header, read);
+}
+
+/** Every extent is on the device. Resolves with whether each lies behind the one before it. */
+async function checkInside(
+  header: ListHeader,
+  read: (index: number) => Promise<ListChunk>,
+  device: DeviceShape,
+): Promise<boolean> {
   const capacity = Number(device.blocks < EXACT ? device.blocks : EXACT);
   let number = 0;
   let end = 0;
-  // Extents that lie one behind the other on the device, as those of an image do, need no sorting.
   let rising = true;
   for (let chunk = 0; chunk < header.chunks; chunk++) {
     const { extents } = await read(chunk);
+    const lbas = halvesOf(extents.lba);
     for (let index = 0; index < extents.blocks.length; index++, number++) {
       // An LBA that is rounded here is one past any capacity.
-      const lba = Number(extents.lba[index] ?? 0n);
+      const lba = numberAt(lbas, index);
       const blocks = extents.blocks[index] ?? 0;
       if (lba > capacity || blocks > capacity - lba) {
         throw invalid(
@@ -63,15 +72,25 @@ export async function checkExtents(
       }
       rising &&= lba >= end;
       end = lba + blocks;
-      if (starts !== undefined) starts[number] = lba;
-      if (ends !== undefined) ends[number] = end;
     }
   }
-  if (!rising && starts !== undefined && ends !== undefined) refuseOverlap(header, starts, ends);
+  return rising;
 }
 
 /** Intervals are disjoint exactly if, each sorted by itself, no start lies before the end one place earlier. */
-function refuseOverlap(header: ListHeader, starts: Float64Array, ends: Float64Array): void {
+async function refuseOverlap(header: ListHeader, read: (index: number) => Promise<ListChunk>): Promise<void> {
+  const starts = new Float64Array(Number(header.extents));
+  const ends = new Float64Array(starts.length);
+  let number = 0;
+  for (let chunk = 0; chunk < header.chunks; chunk++) {
+    const { extents } = await read(chunk);
+    const lbas = halvesOf(extents.lba);
+    for (let index = 0; index < extents.blocks.length; index++, number++) {
+      const lba = numberAt(lbas, index);
+      starts[number] = lba;
+      ends[number] = lba + (extents.blocks[index] ?? 0);
+    }
+  }
   starts.sort();
   ends.sort();
   for (let index = 1; index < starts.length; index++) {
