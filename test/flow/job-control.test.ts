@@ -135,7 +135,7 @@ test.serial(
 
 test.serial("a running job that is not done in time ends as timed-out", async (t) => {
   const { bridge } = await slowPlant(t);
-  const { report } = await startJob(bridge, await slowJob(bridge, "late", { options: { timeoutMs: 1500 } }));
+  const { report } = await startJob(bridge, await slowJob(bridge, "late", { options: { timeoutMs: 6000 } }));
   const ended = await report;
   t.is(ended.state, "timed-out");
   t.true(ended.bytesDone > 0n);

@@ -19,6 +19,8 @@ export type Submit = CommandToSend<"job.submit">;
 export async function slowPlant(t: ExecutionContext<unknown>, jobs = ""): Promise<Plant> {
   const plant = await startPlant(t, {
     jobs,
+    // A tape starts when most of its ring is full: a small one, so that a slow job soon moves something.
+    memory: "arena_mib = 8",
     devices: (dir) => {
       rawDisk(join(dir, "disk.img"), DISK_MIB);
       writeFileSync(join(dir, "spare.img"), Buffer.alloc(DISK_MIB * MIB));
