@@ -6,11 +6,11 @@
 import { GantryError, messageOf } from "../sys/errors.js";
 import type { Store, StoreChange } from "../sys/store.js";
 import { toHex } from "../wire/hex.js";
+import { type InstalledKey, InstalledKeys } from "./installed-keys.js";
 import type { IssuerKey } from "./issuer-key.js";
 import { decodeKey, holderText, type Key } from "./key.js";
 import { authenticate, checkAudience, checkIssuer, checkTime } from "./key-checks.js";
 import {
-  type KeyRecord,
   keyRecordName,
   loadKeys,
   loadOrders,
@@ -63,12 +63,6 @@ export interface KeyView {
   readonly leewayMs: number;
 }
 
-interface Entry extends KeyRecord {
-  readonly key: Key;
-  /** SHA-256 of the claims, hexadecimal: tells the same key from another one with its id. */
-  readonly digest: string;
-}
-
 /** Ids of keys that a renewal stands in for; the oldest go first when there are more. */
 const ALIASES_MAX = 64;
 
@@ -77,9 +71,7 @@ export class KeyRing implements KeyView {
   /** Records that open() could not take up again, with the reason; such a key grants nothing. */
   readonly skipped: readonly { readonly name: string; readonly error: unknown }[];
   readonly #options: KeyRingOptions;
-  readonly #keys = new Map<string, Entry>();
-  /** Id of a renewed key → id of the key that stands in for it. */
-  readonly #aliases = new Map<string, string>();
+  readonly #keys = new InstalledKeys();
   readonly #takenBack: RevocationBook;
   readonly #listeners = new Set<(change: RingChange) => void>();
   /** Installs and pruning, one after the other. */
@@ -104,7 +96,7 @@ export class KeyRing implements KeyView {
     for (const { name, value } of loadKeys(options.store)) {
       try {
         const record = unpackKey(value);
-        ring.#add({ ...record, ...ring.#authenticate(record.token) });
+        ring.#keys.add({ ...record, ...ring.#authenticate(record.token) });
       } catch (error) {
         skipped.push({ name, error });
       }
@@ -122,7 +114,7 @@ export class KeyRing implements KeyView {
 
   /** Installed keys, expired ones that are not pruned yet among them. */
   keys(): readonly Key[] {
-    return [...this.#keys.values()].map(({ key }) => key);
+    return this.#keys.all().map(({ key }) => key);
   }
 
   fault(): string | undefined {
@@ -134,8 +126,8 @@ export class KeyRing implements KeyView {
     let current = toHex(id);
     let own = this.#keys.get(current)?.key;
     // As many steps as there are aliases are enough; a circle, which install() refuses, would end here too.
-    for (let step = 0; step <= this.#aliases.size; step++) {
-      const successor = this.#aliases.get(current);
+    for (let step = 0; step <= this.#keys.renewals; step++) {
+      const successor = this.#keys.successor(current);
       const issuer = own?.issuer ?? this.#keys.get(successor ?? "")?.key.issuer;
       // A key that was taken back by its id stays so, whatever renewed it.
       if (this.#takenBack.hasId(current, issuer)) break;
@@ -192,13 +184,13 @@ export class KeyRing implements KeyView {
     return this.#inTurn(async () => {
       if (this.fault() !== undefined) return 0;
       const nowMs = this.#options.time.nowMs();
-      const over = [...this.#keys.values()].filter(({ key }) => nowMs >= key.expiresMs + this.leewayMs);
+      const over = this.#keys.all().filter(({ key }) => nowMs >= key.expiresMs + this.leewayMs);
       const changes: StoreChange[] = over.map(({ key }) => ({ delete: keyRecordName(key.id) }));
       for (const stored of loadOrders(this.#options.store)) {
         if (this.#takenBack.isPast(stored.order, stored.receivedMs, nowMs)) changes.push({ delete: stored.name });
       }
       if (changes.length > 0) await this.#put(changes);
-      for (const entry of over) this.#remove(entry);
+      for (const entry of over) this.#keys.remove(entry);
       this.#takenBack.prune(nowMs);
       if (over.length > 0) this.#emit({ type: "expired", ids: over.map(({ key }) => key.id) });
       return over.length;
@@ -219,16 +211,16 @@ export class KeyRing implements KeyView {
     this.#checkNotRevoked(key);
     const before = this.#keys.get(toHex(key.id));
     if (before?.digest === digest) return { key: before.key, already: true };
-    if (before !== undefined || this.#aliases.has(toHex(key.id))) {
+    if (before !== undefined || this.#keys.successor(toHex(key.id)) !== undefined) {
       throw new GantryError(
         "KEY_REPLAYED",
         `Another key with the id ${toHex(key.id)} is or was installed; every key needs an id of its own.`,
       );
     }
-    const entry: Entry = { key, digest, token, aliases: this.#aliasesOf(key) };
+    const entry: InstalledKey = { key, digest, token, aliases: this.#aliasesOf(key) };
     this.#checkRoom();
     await this.#put([{ put: keyRecordName(key.id), value: packKey(entry) }]);
-    this.#add(entry);
+    this.#keys.add(entry);
     // An order may have come while the key was being stored; it is in force, so the key never was.
     this.#checkNotRevoked(key);
     this.#emit(
@@ -282,27 +274,6 @@ export class KeyRing implements KeyView {
       );
     }
     return [...old.aliases, key.replaces].slice(-ALIASES_MAX);
-  }
-
-  #add(entry: Entry): void {
-    const idHex = toHex(entry.key.id);
-    this.#keys.set(idHex, entry);
-    for (const alias of entry.aliases) this.#setAlias(toHex(alias), entry);
-  }
-
-  /** Of two keys that stand in for one id, the later issued one counts, in whatever order they are loaded. */
-  #setAlias(aliasHex: string, entry: Entry): void {
-    const other = this.#keys.get(this.#aliases.get(aliasHex) ?? "");
-    if (other !== undefined && other.key.issuedMs > entry.key.issuedMs) return;
-    this.#aliases.set(aliasHex, toHex(entry.key.id));
-  }
-
-  #remove(entry: Entry): void {
-    const idHex = toHex(entry.key.id);
-    this.#keys.delete(idHex);
-    for (const alias of entry.aliases) {
-      if (this.#aliases.get(toHex(alias)) === idHex) this.#aliases.delete(toHex(alias));
-    }
   }
 
   #emit(change: RingChange): void {

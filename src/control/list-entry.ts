@@ -1,6 +1,7 @@
 // What the list receiver knows about one list, its record in the store, and its status as it is told.
 import * as v from "valibot";
 import type { ListHeader } from "../list.js";
+import { GantryError } from "../sys/errors.js";
 import { decode, encode } from "./codec.js";
 import { map, name, read, whole } from "./fields.js";
 import { type ListStatus, listHeaderSchema } from "./messages/commands.js";
@@ -85,4 +86,8 @@ function missingRanges(sizes: Uint32Array): [number, number][] {
     ranges.push([first, at - 1]);
   }
   return ranges;
+}
+
+export function unknownList(listId: string): GantryError {
+  return new GantryError("LIST_UNKNOWN", `There is no list ${listId}; open it first.`);
 }

@@ -16,30 +16,11 @@ import {
   record,
   sameList,
   statusOf,
+  unknownList,
   type WholeList,
 } from "./list-entry.js";
+import { LIST_LIMITS, type ListLimits, limit } from "./list-limits.js";
 import type { ListStatus } from "./messages/commands.js";
-
-export interface ListLimits {
-  /** Lists that may exist at once, whole ones too. */
-  readonly lists: number;
-  /** Encoded bytes of one list. */
-  readonly listBytes: number;
-  /** Encoded bytes of all lists together. */
-  readonly allBytes: number;
-  /** Milliseconds without a new chunk after which an incomplete list is dropped. */
-  readonly incompleteMs: number;
-  /** Milliseconds after which a whole list that no job holds is dropped. */
-  readonly unusedMs: number;
-}
-
-export const LIST_LIMITS: ListLimits = {
-  lists: 64,
-  listBytes: 1 << 30,
-  allBytes: 4 * 2 ** 30,
-  incompleteMs: 3_600_000,
-  unusedMs: 86_400_000,
-};
 
 export interface ListReceiverOptions {
   readonly store: ChunkStore;
@@ -48,6 +29,7 @@ export interface ListReceiverOptions {
 }
 
 export type { WholeList } from "./list-entry.js";
+export { LIST_LIMITS, type ListLimits } from "./list-limits.js";
 
 export class ListReceiver {
   readonly #store: ChunkStore;
@@ -130,11 +112,11 @@ export class ListReceiver {
     }
     // Somebody else stores the same chunk: what became of it decides.
     while (entry.pending.has(index)) await entry.pending.get(index)?.catch(() => {});
-    if (this.#entry(listId) !== entry) throw unknown(listId);
+    if (this.#entry(listId) !== entry) throw unknownList(listId);
     if (entry.sizes[index] === 0) await this.#store1(entry, index, data);
     else await this.#compare(entry, index, data);
     // Dropped meanwhile, and perhaps opened again: this chunk is not of the list that is there now.
-    if (this.#entry(listId) !== entry) throw unknown(listId);
+    if (this.#entry(listId) !== entry) throw unknownList(listId);
     return this.status(listId);
   }
 
@@ -254,10 +236,10 @@ export class ListReceiver {
         await breathe();
       }
       // Somebody dropped it meanwhile, and waits for this to end.
-      if (entry.state !== "checking") throw unknown(listId);
+      if (entry.state !== "checking") throw unknownList(listId);
       check.finish();
       await this.#store.putMeta(listId, record(entry, true));
-      if (entry.state !== "checking") throw unknown(listId);
+      if (entry.state !== "checking") throw unknownList(listId);
       entry.state = "whole";
       entry.touchedMs = this.#clock.monotonicMs();
       delete entry.checking;
@@ -273,13 +255,13 @@ export class ListReceiver {
 
   async #get(listId: string, index: number): Promise<Uint8Array> {
     const bytes = await this.#store.get(listId, index);
-    if (bytes === undefined) throw unknown(listId);
+    if (bytes === undefined) throw unknownList(listId);
     return bytes;
   }
 
   #entry(listId: string): ListEntry {
     const entry = this.#lists.get(listId);
-    if (entry === undefined || entry.state === "dropping") throw unknown(listId);
+    if (entry === undefined || entry.state === "dropping") throw unknownList(listId);
     return entry;
   }
 
@@ -316,12 +298,4 @@ export class ListReceiver {
     entry.bytes += bytes;
     this.#bytes += bytes;
   }
-}
-
-function unknown(listId: string): GantryError {
-  return new GantryError("LIST_UNKNOWN", `There is no list ${listId}; open it first.`);
-}
-
-function limit(what: string): GantryError {
-  return new GantryError("LIST_LIMIT", `${what}.`);
 }
