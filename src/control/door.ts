@@ -141,7 +141,9 @@ export class ControlDoor {
     const { lists } = this.#options;
     this.router
       .on("rebirth", async () => {
-        await this.#link.rebirth();
+        // Not awaited, as no handler may wait for the link: the acknowledgement of the birth comes behind messages
+        // that are not read before this one is done.
+        this.#link.rebirth().catch((error: unknown) => this.#options.onProblem?.(error, this.#topics.state));
         return {};
       })
       .on("list.open", ({ device, ...header }) => lists.open(header, device))

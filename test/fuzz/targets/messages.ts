@@ -63,8 +63,11 @@ const FIELDS: Record<keyof typeof COMMANDS, object> = {
   "manifest.get": { jobId: "job-1", offset: 2n ** 64n - 1n, limit: 262144 },
 };
 
-export const commandMessages = (): Uint8Array[] =>
-  Object.entries(FIELDS).map(([kind, fields]) => encode({ ...envelope(kind), ...fields }));
+/** Maps that can be sent, as a client of this bridge with this address for replies would. */
+export const commandMaps = (reply = REPLY): Record<string, unknown>[] =>
+  Object.entries(FIELDS).map(([kind, fields]) => ({ ...envelope(kind), reply, ...fields }));
+
+export const commandMessages = (): Uint8Array[] => commandMaps().map((message) => encode(message));
 
 const commandTarget: Target = {
   name: "message-command",
