@@ -9,6 +9,18 @@
 #include "device/device.h"
 #include "fuzz.h"
 
+/* Under MemorySanitizer: nothing leaves the device that nobody has written. */
+#if __has_feature(memory_sanitizer)
+#include <sanitizer/msan_interface.h>
+#define fuzz_forget(data, size) __msan_poison(data, size)
+#define fuzz_recall(data, size) __msan_unpoison(data, size)
+#define fuzz_initialized(data, size) __msan_check_mem_is_initialized(data, size)
+#else
+#define fuzz_forget(data, size) ((void)(data), (void)(size))
+#define fuzz_recall(data, size) ((void)(data), (void)(size))
+#define fuzz_initialized(data, size) ((void)(data), (void)(size))
+#endif
+
 typedef struct fuzz_lun {
   gt_device *device;
   int nexus;
@@ -21,6 +33,7 @@ static inline void fuzz_run(fuzz_lun *l, uint8_t *data, uint32_t length) {
   gt_io *io = &l->io;
   uint8_t *exact = length ? malloc(length) : NULL;
   if (length) memcpy(exact, data, length);
+  fuzz_forget(exact, io->dir == GT_DIR_IN ? length : 0);
   io->data = exact;
   io->data_len = length;
   io->timeout_ms = 1000;
@@ -30,6 +43,7 @@ static inline void fuzz_run(fuzz_lun *l, uint8_t *data, uint32_t length) {
   MUST((io->status == GT_STATUS_CHECK_CONDITION) == (io->sense_len > 0));
   MUST(io->status == GT_STATUS_GOOD || gt_sense_parse(io->sense, io->sense_len, &l->sense));
   if (io->status == GT_STATUS_GOOD) l->sense = (gt_sense){0};
+  fuzz_initialized(io->sense, io->sense_len);
   for (size_t i = io->sense_len; i < sizeof io->sense; i++)
     MUST(io->sense[i] == 0xEE);
   MUST(io->resid <= (int32_t)length);
@@ -37,6 +51,8 @@ static inline void fuzz_run(fuzz_lun *l, uint8_t *data, uint32_t length) {
   if (io->dir == GT_DIR_IN) {
     /* What was not moved is as it was. */
     size_t moved = io->resid >= 0 ? length - (size_t)io->resid : length;
+    fuzz_initialized(exact, moved);
+    if (length > moved) fuzz_recall(exact + moved, length - moved);
     if (length > moved) MUST(memcmp(exact + moved, data + moved, length - moved) == 0);
     if (length) memcpy(data, exact, length);
   }
@@ -54,7 +70,7 @@ static inline uint8_t fuzz_cdb(fuzz_lun *l, const uint8_t *cdb, uint8_t cdb_len,
 /* Takes what is pending of unit attentions away. */
 static inline void fuzz_settle(fuzz_lun *l) {
   static const uint8_t request_sense[6] = {0x03, 0, 0, 0, 252};
-  uint8_t data[252];
+  uint8_t data[252] = {0};
   for (int i = 0; i < 4; i++) {
     fuzz_cdb(l, request_sense, 6, GT_DIR_IN, data, sizeof data);
     MUST(l->io.status == GT_STATUS_GOOD);

@@ -294,7 +294,7 @@ static void set_block_length(fuzz_lun *l, model *m, fuzz_in *in) {
 static void learn(fuzz_lun *l, model *m, uint8_t opcode) {
   static const uint8_t mode_sense[6] = {GT_MODE_SENSE_6, 0, 0, 0, 255}, ready[6] = {0};
   static const uint8_t allow[6] = {GT_PREVENT_ALLOW_MEDIUM_REMOVAL};
-  uint8_t data[255];
+  uint8_t data[255] = {0};
   bool moved = opcode == GT_LOAD_UNLOAD && l->io.status == GT_STATUS_GOOD;
   fuzz_settle(l);
   MUST(fuzz_cdb(l, allow, 6, GT_DIR_NONE, NULL, 0) == GT_STATUS_GOOD);
