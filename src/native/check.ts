@@ -10,8 +10,17 @@ export const U64_MAX = 0xffff_ffff_ffff_ffffn;
 function shown(value: unknown): string {
   if (ArrayBuffer.isView(value)) return `${value.constructor.name} of ${value.byteLength} bytes`;
   if (typeof value === "bigint") return `${value}n`;
-  const text = typeof value === "string" ? JSON.stringify(value) : String(value);
+  const text = typeof value === "string" ? JSON.stringify(value) : textOf(value);
   return text.length > 80 ? `${text.slice(0, 77)}...` : text;
+}
+
+/** Not every object has a text: one without a prototype, or whose toString fails, has none. */
+function textOf(value: unknown): string {
+  try {
+    return String(value);
+  } catch {
+    return "an object without a text";
+  }
 }
 
 /** An integer in [min, max]; `fallback` when it is not given. */
