@@ -93,6 +93,7 @@ export class ReportPublisher {
     const { journal, door, log } = this.#options;
     const stamp = journal.reports.stamp(jobId);
     this.#underWay.add(jobId);
+    this.#again.delete(jobId);
     try {
       const record = journal.get(jobId);
       // A job under this id that has not ended: the report that is kept there is of one that was forgotten.

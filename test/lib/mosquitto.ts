@@ -21,6 +21,12 @@ export interface Mosquitto {
   readonly pki: Pki | undefined;
   /** Stops it from doing anything, connections stay up; only kill() and close() help. */
   freeze(): void;
+  /** Lets it go on after freeze(). */
+  thaw(): void;
+  /** Has it write its store now; only with `persistent`. Resolves when that is done. */
+  save(): Promise<void>;
+  /** File of its store. */
+  readonly store: string;
   /** Ends it without a farewell, as a crash does; start() brings it back on the same port. */
   kill(): Promise<void>;
   start(): Promise<void>;
@@ -33,6 +39,8 @@ export interface Mosquitto {
 export interface MosquittoOptions {
   /** TLS with required client certificates; user names are the certificates' common names. */
   readonly tls?: boolean;
+  /** Sessions and retained messages are kept on disk: by save(), and on a proper end. */
+  readonly persistent?: boolean;
   /** Further lines of mosquitto.conf. */
   readonly lines?: readonly string[];
   /** Access rules (mosquitto.conf acl_file). */
@@ -71,6 +79,13 @@ export async function startMosquitto(options: MosquittoOptions = {}): Promise<Mo
     port,
     pki,
     freeze: () => void child?.kill("SIGSTOP"),
+    thaw: () => void child?.kill("SIGCONT"),
+    save: async () => {
+      const before = log.length;
+      // It looks at its signals between other things; one that comes while it does is lost.
+      await until(() => child?.kill("SIGUSR1") === true && log.slice(before).includes("Saving in-memory database"));
+    },
+    store: path.join(dir, "mosquitto.db"),
     kill,
     start,
     log: () => log,
@@ -95,7 +110,9 @@ async function onFreePort(attempt: (port: number) => Promise<void>): Promise<num
 }
 
 async function config(dir: string, port: number, options: MosquittoOptions, pki: Pki | undefined): Promise<string[]> {
-  const lines = ["user root", `listener ${port} 127.0.0.1`, "log_dest stderr", "log_type all", "persistence false"];
+  const lines = ["user root", `listener ${port} 127.0.0.1`, "log_dest stderr", "log_type all"];
+  if (options.persistent) lines.push("persistence true", `persistence_location ${dir}/`, "autosave_interval 3600");
+  else lines.push("persistence false");
   if (pki === undefined) lines.push("allow_anonymous true");
   else {
     const { cert, key } = await pki.issue("localhost");
