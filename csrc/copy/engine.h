@@ -116,6 +116,8 @@ typedef struct gt_copy_options {
   uint64_t bytes_per_s;      /* bandwidth limit; 0: none */
   uint32_t command_timeout_ms;   /* disk; 0: 30000 */
   uint32_t tape_timeout_ms;      /* tape data and filemarks; 0: 900000 */
+  uint32_t tape_start_ms;        /* a tape is started this long after its first block was there, however much there is
+                                    by then; 0: 2000 */
   uint32_t retry_limit;          /* tries per command; 0: 8 */
   uint32_t busy_limit_ms;        /* how long BUSY, TASK SET FULL and "becoming ready" are waited out; 0: 60000 */
   void (*notify)(void *context); /* events are waiting; coalesced; NULL: none */

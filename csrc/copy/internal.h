@@ -110,9 +110,10 @@ typedef struct gt_scatter {
   gt_block next, writing;
   gt_cmd *write;
   uint8_t tape_lu;
-  bool taping;    /* the destination is a tape */
-  bool streaming; /* the drive was started, and its data has been there since */
-  bool fed;       /* it was started before and not stopped by a barrier since */
+  bool taping;          /* the destination is a tape */
+  bool streaming;       /* the drive was started, and its data has been there since */
+  bool fed;             /* it was started before and not stopped by a barrier since */
+  uint64_t start_by_ns; /* a block waits for the drive to be started, which is then at the latest; 0: none does */
   bool volume_full;
   uint64_t object;        /* where the next block goes */
   uint64_t idle_since_ns; /* the drive waits for data; 0: it does not */

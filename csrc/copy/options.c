@@ -11,6 +11,7 @@ enum {
   DEEPEST = 256,
   DEFAULT_TIMEOUT_MS = 30000,
   DEFAULT_TAPE_TIMEOUT_MS = 900000,
+  DEFAULT_TAPE_START_MS = 2000,
   DEFAULT_TRIES = 8,
   DEFAULT_BUSY_MS = 60000,
   SMALLEST_TAPE_BLOCK = 512,
@@ -52,6 +53,7 @@ void gt_copy_set_defaults(gt_copy_options *o) {
   if (o->depth > DEEPEST) o->depth = DEEPEST;
   if (!o->command_timeout_ms) o->command_timeout_ms = DEFAULT_TIMEOUT_MS;
   if (!o->tape_timeout_ms) o->tape_timeout_ms = DEFAULT_TAPE_TIMEOUT_MS;
+  if (!o->tape_start_ms) o->tape_start_ms = DEFAULT_TAPE_START_MS;
   if (!o->retry_limit) o->retry_limit = DEFAULT_TRIES;
   if (!o->busy_limit_ms) o->busy_limit_ms = DEFAULT_BUSY_MS;
   if (!o->digest.bytes) o->digest.tag = 0;

@@ -160,6 +160,7 @@ static void wait_for(gt_copy *copy, enum gt_step why, uint32_t seen, uint64_t ne
   gt_park_want(&s->park, why == GT_WAIT_SPACE ? need : UINT64_MAX);
   uint64_t start = gt_clock_ns();
   bool idle = !s->lane.in_use;
+  if (why == GT_WAIT_SPACE && s->start_by_ns && s->start_by_ns < until) until = s->start_by_ns;
   gt_lane_wait(&s->lane, seen, until);
   if (idle) gt_count(&s->lane.stats.wait_ns, gt_clock_ns() - start);
 }

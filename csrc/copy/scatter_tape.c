@@ -65,7 +65,9 @@ void gt_scatter_tape_cut(gt_copy *copy) {
 /* A drive that is fed too slowly stops, goes back and starts again, which takes seconds and wears the tape: it is
  * started when there is enough for a while. At first that is most of the ring. After the ring ran empty it is half of
  * it: a drive with a buffer of its own still has what it was given first, and most less half is what lies between it
- * and an empty buffer. But what stands still, because gather has no room or nothing more, is not waited for. */
+ * and an empty buffer. But what stands still, because gather has no room or nothing more, is not waited for; nor does
+ * a block wait for ever for what a limited or very slow source takes minutes to give: nothing is safe before it is on
+ * tape. */
 static bool may_start(gt_copy *copy, uint64_t *need) {
   gt_scatter *s = &copy->scatter;
   if (s->streaming) return true;
@@ -73,6 +75,9 @@ static bool may_start(gt_copy *copy, uint64_t *need) {
   uint64_t size = copy->ring.size, enough = s->written + (s->fed ? size / 2 : size - size / 8);
   bool more_comes = state == GT_RUNNING || state == GT_HELD_BACK;
   if (!more_comes || atomic_load(&copy->produced) >= enough) return true;
+  uint64_t now = gt_clock_ns();
+  if (!s->start_by_ns) s->start_by_ns = now + copy->options.tape_start_ms * (uint64_t)1000000;
+  if (now >= s->start_by_ns) return true;
   *need = enough;
   return false;
 }
@@ -99,6 +104,7 @@ enum gt_step gt_scatter_tape_write(gt_copy *copy, uint64_t *need) {
   gt_tape_write6(&cmd->io, gt_ring_at(&copy->ring, s->writing.start), s->writing.bytes);
   s->dirty[s->tape_lu] = true;
   s->streaming = s->fed = true;
+  s->start_by_ns = 0;
   s->write = cmd;
   gt_lane_send(cmd);
   return GT_GO;

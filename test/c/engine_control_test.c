@@ -288,6 +288,31 @@ static void rate_changes(void) {
   flood_close(&f);
 }
 
+static void starts_in_time(void) {
+  TEST("a tape is started with what there is when no more has come for a while, and again after that");
+  flood f;
+  flood_open(&f, 60);
+  f.r.options.tape_start_ms = 20;
+  f.r.options.depth = 1;
+  f.r.options.io_bytes = 512;
+  f.disk->hold_from = 12; /* a block and a half, of 16 */
+  CHECK_EQ(rig_start(&f.r), 0);
+  CHECK_EQ(rig_append(&f.r, &f.p), 0);
+  gt_copy_finish(f.r.copy);
+  for (uint64_t blocks = 1; blocks <= 2; blocks++) {
+    do {
+      sched_yield();
+      gt_copy_stats_get(f.r.copy, &f.r.stats);
+    } while (f.r.stats.scatter.bytes < blocks * BLOCK);
+    CHECK_EQ(f.r.stats.scatter.bytes, blocks * BLOCK);
+    f.disk->hold_from = blocks == 1 ? 20 : 0;
+    gt_lu_wake(&f.disk->lu);
+  }
+  CHECK_EQ(rig_wait(&f.r), GT_RESULT_OK);
+  CHECK(rig_tape_is(f.tape, 0, f.p.stream, f.p.stream_len, BLOCK));
+  flood_close(&f);
+}
+
 static void cancel_aborts(void) {
   TEST("commands that do not end after a cancel are aborted, and the run ends at its last checkpoint");
   flood f;
@@ -352,6 +377,7 @@ int main(int argc, char **argv) {
   pause_stops();
   idle_units();
   rate_changes();
+  starts_in_time();
   cancel_aborts();
   random_ends(argc > 1 ? strtoull(argv[1], NULL, 0) : 60);
   gt_arena_destroy(arena);

@@ -32,6 +32,7 @@ static outcome backup(const job *j) {
   gt_stream_set(&tape.stream, DRIVE, j->buffer);
   rig_open(&r, arena, RING, TAPE_BLOCK);
   r.options.lu_count = 2;
+  r.options.tape_start_ms = UINT32_MAX; /* which would be real time */
   r.lus[0] = (gt_copy_lu){.lu = &disk.lu, .block_bytes = DISK_BLOCK, .blocks = 2 * j->bytes / DISK_BLOCK};
   r.lus[1] = (gt_copy_lu){.lu = &tape.lu, .type = 1};
   gt_seg *gather = calloc(extents, sizeof *gather);

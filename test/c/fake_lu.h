@@ -32,9 +32,9 @@ struct fake {
   gt_lu lu;
   gt_io *queue[FAKE_QUEUE];
   unsigned queued, most_queued;
-  uint64_t seed;      /* 0: answers in order */
-  bool hold;          /* answers nothing until it is cleared, or the command is aborted */
-  unsigned hold_from; /* the same from its command of that number on; 0: never */
+  uint64_t seed;              /* 0: answers in order */
+  bool hold;                  /* answers nothing until it is cleared, or the command is aborted */
+  _Atomic unsigned hold_from; /* the same from its command of that number on; 0: never */
   bool woken;
   _Atomic unsigned commands;
   unsigned flushes, aborts;
