@@ -181,6 +181,9 @@ struct gt_task {
                timeout are the plane's */
   uint32_t lun;
   uint8_t attribute; /* SAM-5 8.9: SIMPLE 1, ORDERED 2, HEAD OF QUEUE 3, ACA 4, untagged 0 */
+  /* Set by gt_task_admit: gt_task_start will answer before it returns, so that data-out may lie where it will not stay.
+   */
+  bool at_once;
   void (*answered)(gt_task *task);
   void *owner; /* front end's own */
 
@@ -203,5 +206,8 @@ void gt_task_abort(gt_task *task);
 /* LOGICAL UNIT RESET by this nexus: tasks of every nexus on that unit are aborted, others get 29h/03h, the supervisor a
  * note. `done` is called on the home thread when none is left. -ENXIO: no path. */
 int gt_nexus_reset_unit(gt_plane_nexus *nexus, uint32_t lun, void (*done)(void *context), void *context);
+/* CLEAR TASK SET by this nexus (SAM-5 7.5): as LOGICAL UNIT RESET, but the unit keeps its state and the others, if
+ * tasks of theirs were aborted, get 2Fh/00h. */
+int gt_nexus_clear_unit(gt_plane_nexus *nexus, uint32_t lun, void (*done)(void *context), void *context);
 
 #endif
