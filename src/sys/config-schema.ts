@@ -1,6 +1,7 @@
 // What may stand in the configuration file: every key, its type, range and default. CONFIGURATION.md has the
 // same keys with their consequences; a test compares the two.
 import * as v from "valibot";
+import { iscsiSchema, targetSchema, zoneSchema } from "./config-fabric.js";
 
 const text = (max = 255) =>
   v.pipe(
@@ -149,6 +150,9 @@ export const configSchema = v.strictObject({
     {},
   ),
   device: v.optional(v.array(deviceSchema, "must be written as [[device]] tables"), []),
+  iscsi: v.optional(iscsiSchema),
+  target: v.optional(v.array(targetSchema, "must be written as [[target]] tables"), []),
+  zone: v.optional(v.array(zoneSchema, "must be written as [[zone]] tables"), []),
 });
 
 export type Config = v.InferOutput<typeof configSchema>;

@@ -2,6 +2,7 @@
 // line, the key and what it must be; all complaints come at once, not one at a time.
 import { readFileSync } from "node:fs";
 import * as v from "valibot";
+import { checkFabric } from "./config-fabric.js";
 import { type Config, configSchema } from "./config-schema.js";
 import { GantryError, messageOf } from "./errors.js";
 import { parseToml, type TomlDocument } from "./toml.js";
@@ -88,6 +89,7 @@ function crossChecks(config: Config, document: TomlDocument): ConfigProblem[] {
       complain(["device", index, "target_chap_user"], "mutual CHAP needs `chap_user` and `chap_secret_file` as well.");
     }
   });
+  checkFabric(config, complain);
   const { cert_file, key_file, url } = config.control;
   if ((cert_file === undefined) !== (key_file === undefined)) {
     complain(["control", "cert_file"], "`control.cert_file` and `control.key_file` go together; give both or neither.");

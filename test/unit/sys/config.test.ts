@@ -67,6 +67,26 @@ const wrong: readonly [string, string, string][] = [
     `${smallest}[memory]\narena_mib = 8\n[jobs]\ntape_block_kib = 8192\n`,
     "CONFIG_INVALID: gantry.toml:7: `memory.arena_mib` divided by `jobs.concurrent` must hold at least 4 tape blocks of 8192 KiB; raise it.",
   ],
+  [
+    "a LUN of a device that is not there",
+    `${smallest}[iscsi]\n[[target]]\nname = "iqn.2024-01.org.example:t"\nluns = [{ lun = 0, device = "d9" }]\n`,
+    'CONFIG_INVALID: gantry.toml:9: there is no [[device]] named "d9".',
+  ],
+  [
+    "a portal with a name for an address",
+    `${smallest}[iscsi]\nportals = ["localhost:3260"]\n`,
+    'CONFIG_INVALID: gantry.toml:7: `iscsi.portals[0]` must be "address:port" with a numeric address, such as "127.0.0.1:3260", got "localhost:3260".',
+  ],
+  [
+    "a target without portals",
+    `${smallest}[[target]]\nname = "iqn.2024-01.org.example:t"\n`,
+    "CONFIG_INVALID: gantry.toml:6: [[target]] needs a table [iscsi], which says where to listen.",
+  ],
+  [
+    "an initiator in a zone that is no iSCSI name",
+    `${smallest}[[zone]]\nname = "z"\ninitiators = ["server-7"]\ndevices = []\n`,
+    'CONFIG_INVALID: gantry.toml:8: `zone[0].initiators[0]` must be an iSCSI name or "mover", got "server-7".',
+  ],
 ];
 for (const [title, text, expected] of wrong) {
   test(`refused with its line: ${title}`, (t) => t.is(complaint(text), expected));
@@ -116,6 +136,13 @@ test("CONFIGURATION.md documents every key, and no other", (t) => {
     "shell",
     "log",
     "device",
+    "iscsi",
+    "target",
+    "zone",
+    "lun",
+    "initiator",
+    "user",
+    "secret_file",
     "kid",
     "issuer",
     "public_key",
