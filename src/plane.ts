@@ -88,6 +88,8 @@ export interface WrittenExtent {
 export interface PlaneEvents {
   /** Answer with loginAnswer or loginClose, in any order among connections. */
   onLogin(request: LoginRequest): void;
+  /** A connection that onLogin was called for is no more; its number does not come again. */
+  onGone(connection: number): void;
   onPunt(punt: Punt): void;
   onNote(note: PlaneNote): void;
 }
@@ -139,7 +141,9 @@ export interface Plane {
   /** Listens; resolves with the port really bound. */
   listen(portal: number, host: string, port: number): Promise<number>;
   unlisten(portal: number): Promise<void>;
-  /** The next PDU to send (header of 48 bytes without digest, data unpadded). enter: then the full-feature phase begins, under that new nexus. */
+  /** Opens the nexus under which the connection will enter the full-feature phase, so that its paths are set before the initiator knows that it is in. Undefined: the connection is gone, or no nexus is left. It ends with the connection. */
+  openNexus(connection: number): number | undefined;
+  /** The next PDU to send (header of 48 bytes without digest, data unpadded). enter: then the full-feature phase begins, under that nexus; with the answer to a Text Request: initiatorMaxRecvDataSegmentLength is now another. Undefined: gone, or a discovery session. */
   loginAnswer(connection: number, header: Uint8Array, data: Uint8Array, enter?: FullFeature): number | undefined;
   loginClose(connection: number, header?: Uint8Array, data?: Uint8Array): void;
   /** Asynchronous message, then the connection goes: reinstatement, key revoked, shutdown (RFC 7143 11.9). */
