@@ -1,7 +1,7 @@
 // The one store of the bridge: small records on stable storage, written atomically, in LMDB.
 // A promise of put, delete or batch resolves when the change is on stable storage (fdatasync done),
 // never before: what is acknowledged is durable. Reads are synchronous and see every resolved write.
-import { closeSync, mkdirSync, openSync, readSync } from "node:fs";
+import { closeSync, constants, fstatSync, mkdirSync, openSync, readSync, writeSync } from "node:fs";
 import { open, type RootDatabase } from "lmdb";
 import { GantryError, isGantryError, messageOf } from "./errors.js";
 
@@ -32,6 +32,9 @@ const AFTER_ALL = "\u{10FFFF}";
 const MAGIC_AT = 24;
 const MAGIC = 0xbeefc0de;
 
+/** At least the lock file of LMDB's 126 readers (8272 bytes), in whole pages. */
+const LOCK_BYTES = 12_288;
+
 /**
  * Opens (and makes) the store in a directory. Throws STORE_UNUSABLE when the directory cannot be used: full or
  * read-only, and STORE_CORRUPT when what is there is no store.
@@ -41,6 +44,7 @@ export function openStore(directory: string): Store {
   try {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
     refuseForeign(`${directory}/gantry.mdb`);
+    backLock(`${directory}/gantry.mdb-lock`);
     db = open({
       path: `${directory}/gantry.mdb`,
       encoding: "binary",
@@ -82,6 +86,21 @@ function refuseForeign(path: string): void {
     "STORE_CORRUPT",
     `${path} is damaged or no store of Gantry's; restore the state directory, or start with an empty one.`,
   );
+}
+
+/**
+ * LMDB maps its lock file and writes into the map: a page of it for which the file system has no room ends the process
+ * with SIGBUS. Written here first, the lack of room is an error like any other. What is in the file stays.
+ */
+function backLock(path: string): void {
+  const fd = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600);
+  try {
+    const bytes = Buffer.alloc(Math.max(LOCK_BYTES, fstatSync(fd).size));
+    readSync(fd, bytes, 0, bytes.length, 0);
+    for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at, bytes.length - at, at);
+  } finally {
+    closeSync(fd);
+  }
 }
 
 class LmdbStore implements Store {

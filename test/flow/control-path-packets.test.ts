@@ -1,8 +1,10 @@
 // Packets that come twice, in another order, or never: a command acts once, one that comes too early is refused in
 // words, and reports say one thing only.
 import { randomUUID } from "node:crypto";
-import test from "ava";
+import test, { type ExecutionContext } from "ava";
 import { BridgeClient } from "../../src/control/client.js";
+import { decode } from "../../src/control/codec.js";
+import { Link } from "../../src/control/link.js";
 import { Glist } from "../../tools/agent/glist.js";
 import { BRIDGE } from "../lib/bridge.js";
 import { PUBACK, PUBLISH, swapped, twice, typeOf } from "../lib/control-proxy.js";
@@ -17,6 +19,7 @@ for (const dup of [false, true]) {
   test(`every message comes twice, ${dup ? "with" : "without"} the DUP flag: each acts once, and one thing is said of a job`, async (t) => {
     const path = await startPath(t);
     const { bridge, directory, proxy, witness } = path;
+    const replies = await repliesAt(t, path.mosquitto.port);
     proxy.edit("to-bridge", twice(dup));
     proxy.edit("to-server", twice(dup));
     const reported = bridge.session.run(await backup(bridge, "double", RATE));
@@ -35,9 +38,33 @@ for (const dup of [false, true]) {
     );
     await allIsRight(t, path, ["double"]);
     // The second clearing finds nothing, and the job is not missed by the second forgetting.
-    t.like(await client.send("job.forget", { jobId: "double" }), { jobId: "double" });
+    const id = randomUUID();
+    t.like(await client.send("job.forget", { jobId: "double" }, { id }), { jobId: "double" });
     await allIsRight(t, path, []);
+    // The command came twice, and each of the two replies went out twice.
+    await until("four replies", () => replies(id).length >= 4);
+    t.is(new Set(replies(id)).size, 1, "the first reply is given again");
   });
+}
+
+/** Hears all replies of the bridge; returns those to one command. */
+async function repliesAt(t: ExecutionContext, port: number): Promise<(id: string) => readonly string[]> {
+  const seen: { readonly to: unknown; readonly bytes: string }[] = [];
+  const link = new Link({
+    host: "127.0.0.1",
+    port,
+    clientId: "listener",
+    clean: true,
+    subscriptions: [`gantry/1/${BRIDGE}/reply/+`],
+    onMessage: async ({ payload }) => {
+      const { to } = decode(payload) as { to?: unknown };
+      seen.push({ to, bytes: Buffer.from(payload).toString("hex") });
+    },
+  });
+  t.teardown(() => link.stop(100));
+  link.start();
+  await until("the listener is connected", () => link.state.connected);
+  return (id) => seen.filter(({ to }) => to === id).map(({ bytes }) => bytes);
 }
 
 test("a command that was delivered and lost its reply is sent again after a cut, and is carried out once", async (t) => {
