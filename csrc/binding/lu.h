@@ -3,6 +3,7 @@
 #ifndef GANTRY_LU_H
 #define GANTRY_LU_H
 
+#include <functional>
 #include <vector>
 
 #include "handle.h"
@@ -43,6 +44,14 @@ private:
   bool stopping_ = false;
   std::vector<Pledge> closers_;
 };
+
+// Opens a unit, which may take as long as a dead target's time-out: puts it into *lu or a sentence into err. Any
+// thread.
+using Opener = std::function<int(gt_lu **lu, char *err, size_t err_len)>;
+// From the arguments that follow.
+Opener VirtualOpener(Args &args, Napi::Env env);
+Opener SgOpener(Args &args);
+Opener IscsiOpener(Args &args);
 
 // luExecute; lu_open.cc has the openers.
 void ExportLu(Napi::Env env, Napi::Object exports);

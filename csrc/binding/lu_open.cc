@@ -3,7 +3,6 @@
 // ends does not wait for it: the thread then closes what it opened and goes.
 #include <cerrno>
 #include <cstring>
-#include <functional>
 #include <thread>
 
 #include "device.h"
@@ -14,9 +13,6 @@ namespace {
 
 // How often an idle iSCSI session looks for pings of its target, which give it up otherwise.
 constexpr uint32_t kIdleMs = 5000;
-
-// Called on the opening thread: puts a unit into *lu or a sentence into err.
-using Opener = std::function<int(gt_lu **lu, char *err, size_t err_len)>;
 
 class Opening : public Letter {
 public:
@@ -78,20 +74,20 @@ Napi::Value Start(const Napi::CallbackInfo &info, uint32_t idle_ms, Opener opene
 
 // luOpenVirtual(device)
 Napi::Value OpenVirtual(const Napi::CallbackInfo &info) {
-  gt_device *device = gt_device_ref(Args(info).Handle<DeviceCore>()->Device(info.Env()));
-  std::shared_ptr<gt_device> share(device, gt_device_unref);
-  return Start(info, 0, [share](gt_lu **lu, char *, size_t) { return gt_virtual_open(share.get(), lu); });
+  Args args(info);
+  return Start(info, 0, VirtualOpener(args, info.Env()));
 }
 
 // luOpenSg(path, reservedBytes, directIo)
 Napi::Value OpenSg(const Napi::CallbackInfo &info) {
   Args args(info);
-  std::string path = args.Text();
-  uint32_t reserved = args.U32();
-  bool direct = args.Bool();
-  return Start(info, 0, [=](gt_lu **lu, char *err, size_t err_len) {
-    return gt_sg_open(path.c_str(), reserved, direct, lu, err, err_len);
-  });
+  return Start(info, 0, SgOpener(args));
+}
+
+// luOpenIscsi(portal, target, lun, initiator, user, secret, targetUser, targetSecret, headerDigest, timeoutMs)
+Napi::Value OpenIscsi(const Napi::CallbackInfo &info) {
+  Args args(info);
+  return Start(info, kIdleMs, IscsiOpener(args));
 }
 
 struct IscsiTexts {
@@ -103,9 +99,24 @@ struct IscsiTexts {
   }
 };
 
-// luOpenIscsi(portal, target, lun, initiator, user, secret, targetUser, targetSecret, headerDigest, timeoutMs)
-Napi::Value OpenIscsi(const Napi::CallbackInfo &info) {
-  Args args(info);
+} // namespace
+
+Opener VirtualOpener(Args &args, Napi::Env env) {
+  gt_device *device = gt_device_ref(args.Handle<DeviceCore>()->Device(env));
+  std::shared_ptr<gt_device> share(device, gt_device_unref);
+  return [share](gt_lu **lu, char *, size_t) { return gt_virtual_open(share.get(), lu); };
+}
+
+Opener SgOpener(Args &args) {
+  std::string path = args.Text();
+  uint32_t reserved = args.U32();
+  bool direct = args.Bool();
+  return [=](gt_lu **lu, char *err, size_t err_len) {
+    return gt_sg_open(path.c_str(), reserved, direct, lu, err, err_len);
+  };
+}
+
+Opener IscsiOpener(Args &args) {
   auto texts = std::make_shared<IscsiTexts>();
   gt_iscsi_options options = {};
   texts->portal = args.Text();
@@ -125,12 +136,8 @@ Napi::Value OpenIscsi(const Napi::CallbackInfo &info) {
   options.chap_secret = OrNull(texts->secret);
   options.target_chap_user = OrNull(texts->target_user);
   options.target_chap_secret = OrNull(texts->target_secret);
-  return Start(info, kIdleMs, [texts, options](gt_lu **lu, char *err, size_t err_len) {
-    return gt_iscsi_open(&options, lu, err, err_len);
-  });
+  return [texts, options](gt_lu **lu, char *err, size_t err_len) { return gt_iscsi_open(&options, lu, err, err_len); };
 }
-
-} // namespace
 
 void ExportOpeners(Napi::Env env, Napi::Object exports) {
   exports.Set("luOpenVirtual", Napi::Function::New<OpenVirtual>(env, "luOpenVirtual"));
