@@ -1,7 +1,18 @@
 // The one store of the bridge: small records on stable storage, written atomically, in LMDB.
 // A promise of put, delete or batch resolves when the change is on stable storage (fdatasync done),
 // never before: what is acknowledged is durable. Reads are synchronous and see every resolved write.
-import { closeSync, constants, fstatSync, mkdirSync, openSync, readSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  readSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { open, type RootDatabase } from "lmdb";
 import { GantryError, isGantryError, messageOf } from "./errors.js";
 
@@ -35,6 +46,9 @@ const MAGIC = 0xbeefc0de;
 /** At least the lock file of LMDB's 126 readers (8272 bytes), in whole pages. */
 const LOCK_BYTES = 12_288;
 
+/** More than a new store is written with. */
+const FIRST_BYTES = 65_536;
+
 /**
  * Opens (and makes) the store in a directory. Throws STORE_UNUSABLE when the directory cannot be used: full or
  * read-only, and STORE_CORRUPT when what is there is no store.
@@ -45,6 +59,7 @@ export function openStore(directory: string): Store {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
     refuseForeign(`${directory}/gantry.mdb`);
     backLock(`${directory}/gantry.mdb-lock`);
+    if (statSync(`${directory}/gantry.mdb`, { throwIfNoEntry: false }) === undefined) probeRoom(`${directory}/room`);
     db = open({
       path: `${directory}/gantry.mdb`,
       encoding: "binary",
@@ -100,6 +115,15 @@ function backLock(path: string): void {
     for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at, bytes.length - at, at);
   } finally {
     closeSync(fd);
+  }
+}
+
+/** The bindings of LMDB do not survive it when the first pages of a new store cannot be written. */
+function probeRoom(path: string): void {
+  try {
+    writeFileSync(path, Buffer.alloc(FIRST_BYTES));
+  } finally {
+    rmSync(path, { force: true });
   }
 }
 
