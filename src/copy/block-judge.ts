@@ -5,6 +5,7 @@ import { BLOCKS_NAME, type ManifestEnd } from "./archive/manifest-format.js";
 import type { ManifestSource } from "./archive/manifest-walk.js";
 import { type OwnLayout, type Region, regions } from "./archive/regions.js";
 import { type ArchiveVolume, tapeObjectOf } from "./archive/volumes.js";
+import { BlockRanges } from "./block-ranges.js";
 import type { CrcTable } from "./crc-table.js";
 import type { Miscompare } from "./reading-book.js";
 import { REPORT_ENTRIES } from "./results.js";
@@ -18,7 +19,7 @@ export interface ReadArchiveBlocks {
   /** Of the blocks as they were read, by their number in the archive. */
   readonly read: CrcTable;
   /** Blocks that could not be read. */
-  readonly unread?: ReadonlySet<number>;
+  readonly unread?: BlockRanges;
   /** As the list on tape has them. */
   readonly listed: CrcTable;
   /** Blocks [first, last) are judged; the others were not asked for. */
@@ -32,7 +33,7 @@ export interface BlockVerdict {
   readonly count: number;
   readonly found: readonly Miscompare[];
   /** Numbers of the damaged blocks. */
-  readonly bad: readonly number[];
+  readonly bad: BlockRanges;
 }
 
 export async function judgeBlocks(given: ReadArchiveBlocks, crc32c: Crc32c): Promise<BlockVerdict> {
@@ -43,14 +44,14 @@ export async function judgeBlocks(given: ReadArchiveBlocks, crc32c: Crc32c): Pro
   // Where the list is damaged and the blocks as they were read are what it should say, only the list is.
   const truth = !listRight && read.count >= count && listCrc(read, count, crc32c) === wanted ? read : listed;
   const tail = await expectedTail(manifest, own, truth, tapeBlockBytes, crc32c);
-  const bad: number[] = [];
+  const bad = new BlockRanges();
   for (let block = first; block < last; block++) {
     const expected = block < count ? truth.at(block) : tail[block - count];
-    if (read.at(block) !== expected || given.unread?.has(block) === true) bad.push(block);
+    if (read.at(block) !== expected || given.unread?.has(block) === true) bad.add(block);
   }
   const found = await located(given, bad);
   const entries = listRight ? [] : damagedEntries(given, truth);
-  return { count: bad.length + entries.length, found: [...found, ...entries].slice(0, REPORT_ENTRIES), bad };
+  return { count: bad.count + entries.length, found: [...found, ...entries].slice(0, REPORT_ENTRIES), bad };
 }
 
 /** What of the list on tape is not what it should be, where that is known; else that it is damaged somewhere. */
@@ -71,9 +72,9 @@ function damagedEntries({ own, listed, tapeBlockBytes }: ReadArchiveBlocks, trut
 }
 
 /** Walks over the archive's regions and the bad blocks together, both in order. */
-async function located(given: ReadArchiveBlocks, bad: readonly number[]): Promise<Miscompare[]> {
+async function located(given: ReadArchiveBlocks, bad: BlockRanges): Promise<Miscompare[]> {
   const block = BigInt(given.tapeBlockBytes);
-  const named = bad.slice(0, REPORT_ENTRIES);
+  const named = bad.lowest(REPORT_ENTRIES);
   const inside: Region[][] = named.map(() => []);
   let index = 0;
   for await (const region of named.length === 0 ? [] : regions(given.manifest, given.own)) {

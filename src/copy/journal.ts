@@ -30,6 +30,9 @@ export interface BlockCrcs {
   readonly crcs: Uint32Array;
 }
 
+/** Where pages of a manifest go: "open" is that of an archive whose beginning a scrub has yet to come to. */
+export type ManifestSlot = "manifest" | "open";
+
 /** How many manifests that were read from tape are kept. */
 const MANIFESTS_KEPT = 8;
 
@@ -42,6 +45,7 @@ export class Journal {
   readonly #records = new Map<string, JobRecord>();
   /** Next page number of each job's pages. */
   readonly #pages = new Map<string, number>();
+  /** The same of pages of manifests, by job and slot. */
   readonly #manifestPages = new Map<string, number>();
   readonly #wishes = new Map<string, JobWish>();
   /** Ends of the queues of wishes; never rejects. */
@@ -137,19 +141,19 @@ export class Journal {
   }
 
   /** Pages of a manifest that was read from tape: bulk that a restore goes through more than once. */
-  async addPage(jobId: string, page: Uint8Array): Promise<void> {
-    const number = this.#manifestPages.get(jobId) ?? 0;
-    await this.#store.put([...dataKey(jobId), "manifest", number], page);
-    this.#manifestPages.set(jobId, number + 1);
+  async addPage(jobId: string, page: Uint8Array, slot: ManifestSlot = "manifest"): Promise<void> {
+    const number = this.#manifestPages.get(`${jobId} ${slot}`) ?? 0;
+    await this.#store.put([...dataKey(jobId), slot, number], page);
+    this.#manifestPages.set(`${jobId} ${slot}`, number + 1);
   }
 
-  *pages(jobId: string): Iterable<Uint8Array> {
-    for (const { value } of this.#store.under([...dataKey(jobId), "manifest"])) yield Uint8Array.from(value);
+  *pages(jobId: string, slot: ManifestSlot = "manifest"): Iterable<Uint8Array> {
+    for (const { value } of this.#store.under([...dataKey(jobId), slot])) yield Uint8Array.from(value);
   }
 
-  async dropPages(jobId: string): Promise<void> {
-    await this.#store.batch([{ deleteUnder: [...dataKey(jobId), "manifest"] }]);
-    this.#manifestPages.delete(jobId);
+  async dropPages(jobId: string, slot: ManifestSlot = "manifest"): Promise<void> {
+    await this.#store.batch([{ deleteUnder: [...dataKey(jobId), slot] }]);
+    this.#manifestPages.delete(`${jobId} ${slot}`);
   }
 
   /** The end of a job: its report stays, the pages that only a resume needs go. */
@@ -162,6 +166,7 @@ export class Journal {
         { put: recordKey(jobId), value: encodeRecord(ended) },
         { deleteUnder: [...dataKey(jobId), "members"] },
         { deleteUnder: [...dataKey(jobId), "blocks"] },
+        { deleteUnder: [...dataKey(jobId), "open"] },
         { delete: wishKey(jobId) },
         ...this.#surplusManifests(jobId),
         ...untold,
@@ -223,7 +228,7 @@ export class Journal {
   /** What is only of use while a job runs. The id may be used again when the job is forgotten. */
   #drop(jobId: string): void {
     this.#pages.delete(jobId);
-    this.#manifestPages.delete(jobId);
+    for (const slot of ["manifest", "open"]) this.#manifestPages.delete(`${jobId} ${slot}`);
     this.#wishes.delete(jobId);
   }
 

@@ -13,7 +13,7 @@ import { REPORT_ENTRIES } from "../results.js";
 import { littleEndian } from "../verify.js";
 import type { PartVerdict } from "./by-manifest.js";
 import { bytesAt, type Part, type TapeFile } from "./part.js";
-import { readThrough } from "./read-through.js";
+import { type OnUnreadable, readThrough } from "./read-through.js";
 
 /** Bytes of the archive that are read at once while headers are looked for. */
 const WINDOW_BYTES = 256 * 1024;
@@ -28,45 +28,58 @@ export async function scrubByHeaders(
   cartridge: string,
 ): Promise<PartVerdict> {
   const crcs = new CrcTable();
-  const found: Miscompare[] = [];
-  const lost: bigint[] = [];
+  const findings = new Findings();
+  const lost: Lost[] = [];
   const offsetOf = (object: bigint): bigint =>
     part.from + (object - part.first - part.lead) * BigInt(part.tapeBlockBytes);
   const blocks = await readAll(context, drive, part, part.tapeBlockBytes, {
     onCrcs: (object, run) => crcs.set(Number(object - part.first), run),
-    onUnreadable: (object, why) => {
-      lost.push(object);
-      const streamOffset = object < part.first + part.lead ? part.from : offsetOf(object);
-      found.push({ member: "", streamOffset, cartridge, object, reason: `Object ${object} cannot be read: ${why}` });
+    onUnreadable: (object, why, count) => {
+      const from = object < part.first + part.lead ? part.from : offsetOf(object);
+      const reason = `Object ${object} cannot be read: ${why}`;
+      lost.push({ from, to: offsetOf(object + count), reason });
+      findings.add({ member: "", streamOffset: from, cartridge, object, reason });
     },
   });
-  found.push(...(await leadFaults(context, drive, part, cartridge)));
+  for (const fault of await leadFaults(context, drive, part, cartridge)) findings.add(fault);
   const read = windowed(context, drive, part);
   let list: ScannedMember | undefined;
   let [members, restorable] = [0, 0];
   for await (const next of scannedMembers(read, part)) {
     if ("reason" in next) {
-      found.push({ ...next, cartridge });
+      findings.add({ ...next, cartridge });
       continue;
     }
     if (next.name === BLOCKS_NAME) list = next;
     const cut = next.end + BigInt(END_BYTES) > part.to;
     if (next.name === MANIFEST_NAME && part.trailer === undefined && !cut) {
       const reason = "The manifest is there, but its last line (the trailer) or the end of the archive is damaged.";
-      found.push({ member: MANIFEST_NAME, streamOffset: next.data, cartridge, reason });
+      findings.add({ member: MANIFEST_NAME, streamOffset: next.data, cartridge, reason });
     }
     if (next.name.startsWith(".gantry/") || next.end > part.to) continue;
     members++;
-    if (
-      !lost.some(
-        (object) => offsetOf(object) + BigInt(part.tapeBlockBytes) > next.header && offsetOf(object) < next.end,
-      )
-    )
-      restorable++;
+    if (!lost.some(({ from, to }) => to > next.header && from < next.end)) restorable++;
   }
   const listed = list === undefined ? undefined : await listAt(read, list, part);
-  if (listed !== undefined) found.push(...againstList(part, listed, crcs, cartridge, lost));
-  return { blocks, damaged: found.length, found: found.slice(0, REPORT_ENTRIES), members, restorable };
+  if (listed !== undefined) againstList(part, { listed, crcs, lost }, cartridge, findings);
+  return { blocks, damaged: findings.count, found: findings.first, members, restorable };
+}
+
+/** Archive bytes [from, to) that cannot be read. */
+interface Lost {
+  readonly from: bigint;
+  readonly to: bigint;
+  readonly reason: string;
+}
+
+/** All are counted; the first are kept. */
+class Findings {
+  readonly first: Miscompare[] = [];
+  count = 0;
+
+  add(found: Miscompare): void {
+    if (this.count++ < REPORT_ENTRIES) this.first.push(found);
+  }
 }
 
 /** Reads a tape file of any content to its end. */
@@ -75,7 +88,7 @@ export function readAll(
   drive: TapeDrive,
   { first, end }: TapeFile,
   tapeBlockBytes: number,
-  on: { onCrcs?: (object: bigint, crcs: Uint32Array) => void; onUnreadable: (object: bigint, why: string) => void },
+  on: { onCrcs?: (object: bigint, crcs: Uint32Array) => void; onUnreadable: OnUnreadable },
 ): Promise<bigint> {
   const program = new ProgramBuilder();
   const whole = () => {
@@ -139,7 +152,10 @@ async function* scannedMembers(read: ReadArchive, part: Part): AsyncGenerator<Sc
         yield member;
         end = member.end;
       }
-      return;
+      // Zeros end an archive, and only there.
+      if (end + BigInt(END_BYTES) >= part.to) return;
+      yield { member: "", streamOffset: end, reason: `At archive offset ${end} zeros stand where a header should.` };
+      at = await nextHeader(read, part, end + BigInt(BLOCK));
     } catch (error) {
       if (!isGantryError(error) || error.code !== "ARCHIVE_INVALID") throw error;
       // An archive that is cut ends where its part does: within a member, or behind one.
@@ -178,22 +194,21 @@ async function listAt(read: ReadArchive, list: ScannedMember, part: Part): Promi
 
 function againstList(
   part: Part,
-  listed: CrcTable,
-  crcs: CrcTable,
+  { listed, crcs, lost }: { listed: CrcTable; crcs: CrcTable; lost: readonly Lost[] },
   cartridge: string,
-  lost: readonly bigint[],
-): Miscompare[] {
-  const found: Miscompare[] = [];
+  findings: Findings,
+): void {
   const first = Number(part.from / BigInt(part.tapeBlockBytes));
-  for (let block = first; block < listed.count; block++) {
+  const behind = Math.min(listed.count, Number(part.to / BigInt(part.tapeBlockBytes)));
+  for (let block = first; block < behind; block++) {
     const index = block - first + Number(part.lead);
     const object = part.first + BigInt(index);
-    if (crcs.at(index) === listed.at(block) || lost.includes(object)) continue;
     const streamOffset = BigInt(block) * BigInt(part.tapeBlockBytes);
+    if (crcs.at(index) === listed.at(block) || lost.some(({ from, to }) => from <= streamOffset && streamOffset < to))
+      continue;
     const reason = `Tape block ${block} of the archive (object ${object}) differs from the list of block checksums; the manifest, which would tell which of them is damaged, is lost.`;
-    found.push({ member: "", streamOffset, cartridge, object, reason });
+    findings.add({ member: "", streamOffset, cartridge, object, reason });
   }
-  return found;
 }
 
 /** What a lead says of itself: two headers with checksums, and blanks to fill it up. */

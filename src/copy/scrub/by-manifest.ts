@@ -8,6 +8,7 @@ import { expectedLeads } from "../archive/expected.js";
 import { ManifestWalk } from "../archive/manifest-walk.js";
 import type { ArchiveVolume } from "../archive/volumes.js";
 import { judgeBlocks } from "../block-judge.js";
+import { BlockRanges } from "../block-ranges.js";
 import type { ProgramPiece } from "../copy-run.js";
 import { CrcTable } from "../crc-table.js";
 import type { JobContext } from "../job-context.js";
@@ -15,7 +16,7 @@ import { REPORT_ENTRIES } from "../results.js";
 import { leadDiffers } from "../verify.js";
 import type { KnownArchive } from "./manifest-of.js";
 import type { Part } from "./part.js";
-import { readThrough } from "./read-through.js";
+import { readThrough, TAPE_ENDED } from "./read-through.js";
 
 const PIECE_SEGMENTS = 4096;
 
@@ -37,7 +38,7 @@ export async function scrubByManifest(
   const { tapeBlockBytes, first, end } = part;
   const crc32c = (data: Uint8Array, seed?: number): number => context.native.crc32c(data, seed);
   const objects = new CrcTable();
-  const unreadable = new Map<number, string>();
+  const unreadable = new BlockRanges();
   const digests = new DigestCheck();
   const fine = new Uint8Array(known.members + 1);
   // Where blocks are missing nobody knows yet behind which of them members do not lie where they should.
@@ -49,13 +50,16 @@ export async function scrubByManifest(
     end,
     tapeBlockBytes,
     program: (from) => pieces(part, known, from, aligned ? digests : undefined),
-    onUnreadable: (object, why) => unreadable.set(Number(object - first), why),
+    onUnreadable: (object, why, count) => {
+      unreadable.add(Number(object - first), Number(count));
+      // Where a filemark stands among them blocks do not lie where they should, either.
+      if (why === TAPE_ENDED) aligned = false;
+    },
     onEvent: (event) => {
       if (event.type === "block-crcs") objects.set(Number(event.object - first), event.crcs);
       if (event.type === "digest" && digests.take(event.tag, event.bytes, event)?.ok === true) fine[event.tag] = 1;
     },
   });
-  if ([...unreadable.values()].some((why) => why.includes("filemark"))) aligned = false;
   const volumes = volumesOf(part, cartridge);
   const found: Miscompare[] = await wrongLead(part, known, volumes, objects, crc32c);
   const { read, unread, moved } = byArchive(part, known, objects, unreadable);
@@ -155,8 +159,8 @@ function byArchive(
   part: Part,
   { listed }: KnownArchive,
   objects: CrcTable,
-  unreadable: ReadonlyMap<number, string>,
-): { read: CrcTable; unread: Set<number>; moved: Miscompare[] } {
+  unreadable: BlockRanges,
+): { read: CrcTable; unread: BlockRanges; moved: Miscompare[] } {
   const lead = Number(part.lead);
   const number = Number(part.from / BigInt(part.tapeBlockBytes));
   const count = Number(part.end - part.first) - lead;
@@ -166,16 +170,20 @@ function byArchive(
     cut = 0;
     while (cut < count && objects.at(lead + cut) === listed.at(number + cut)) cut++;
   }
-  const [read, unread] = [new CrcTable(), new Set<number>()];
+  const [read, unread] = [new CrcTable(number), new BlockRanges()];
   const moved: Miscompare[] = [];
   const behind = shift < 0 ? cut - shift : cut;
   read.set(number, objects.slice(lead, cut));
   if (behind < count) read.set(number + behind + shift, objects.slice(lead + behind, count - behind));
-  for (const object of unreadable.keys()) {
-    const index = object - lead;
-    if (index >= 0) unread.add(number + index + (index >= behind ? shift : 0));
+  for (const [first, end] of unreadable.ranges()) {
+    const [from, to] = [Math.max(first - lead, 0), end - lead];
+    if (from < cut) unread.add(number + from, Math.min(to, cut) - from);
   }
-  for (let index = 0; index < shift; index++) unread.add(number + cut + index);
+  if (shift > 0) unread.add(number + cut, shift);
+  for (const [first, end] of unreadable.ranges()) {
+    const [from, to] = [Math.max(first - lead, behind), end - lead];
+    unread.add(number + from + shift, to - from);
+  }
   if (shift < 0) {
     const object = part.first + part.lead + BigInt(cut);
     const reason = `${-shift} tape blocks too many stand in the archive from object ${object} on.`;
@@ -190,18 +198,17 @@ async function count(
   part: Part,
   known: KnownArchive,
   fine: Uint8Array | undefined,
-  bad: readonly number[],
+  bad: BlockRanges,
 ): Promise<{ members: number; restorable: number; differing: Miscompare[] }> {
   const block = BigInt(part.tapeBlockBytes);
   const walk = new ManifestWalk(known.manifest);
   const differing: Miscompare[] = [];
-  let [members, restorable, index] = [0, 0, 0];
+  let [members, restorable] = [0, 0];
   for (let member = await walk.member(); member !== undefined; member = await walk.member()) {
     if (member.header < part.from || member.data + member.bytes > part.to) continue;
     members++;
     const [first, last] = [Number(member.data / block), Number((member.data + member.bytes - 1n) / block)];
-    while (index < bad.length && (bad[index] ?? 0) < first) index++;
-    const hit = member.bytes > 0n && index < bad.length && (bad[index] ?? 0) <= last;
+    const hit = member.bytes > 0n && bad.meets(first, last);
     const right = member.bytes === 0n || (fine === undefined ? !hit : fine[walk.tag] === 1);
     if (right) restorable++;
     else if (fine !== undefined && differing.length < REPORT_ENTRIES)

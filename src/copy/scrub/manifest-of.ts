@@ -1,20 +1,23 @@
-// The manifest and the list of block checksums of an archive whose end is on the cartridge that is being scrubbed.
-// Both may be damaged: then there is none, with the reason in words.
-import type { TapeDrive } from "../../device/tape-drive.js";
-import { GantryError, isGantryError, messageOf } from "../../sys/errors.js";
-import type { ManifestEnd, ManifestTrailer } from "../archive/manifest-format.js";
+// The manifest and the list of block checksums of an archive whose end is on the cartridge that is being scrubbed, also
+// where they begin on cartridges before. Both may be damaged: then there is none, with the reason in words.
+import { type ErrorCode, GantryError, isGantryError, messageOf } from "../../sys/errors.js";
+import { END_BYTES, type ManifestEnd, type ManifestTrailer, TRAILER_BYTES } from "../archive/manifest-format.js";
+import { findTrailer } from "../archive/manifest-read.js";
 import { type ManifestSource, ManifestWalk } from "../archive/manifest-walk.js";
 import { type OwnLayout, ownLayout } from "../archive/regions.js";
 import { padding } from "../archive/ustar.js";
-import type { ArchiveVolume } from "../archive/volumes.js";
 import { CrcTable } from "../crc-table.js";
 import type { JobContext } from "../job-context.js";
+import type { ManifestSlot } from "../journal.js";
 import { checkManifestSize } from "../manifest-limit.js";
-import { hold } from "../tape-hold.js";
 import { littleEndian } from "../verify.js";
-import { bytesAt, type Part } from "./part.js";
+import type { Mounted } from "./mounted.js";
+import { ifReadable, type Part } from "./part.js";
+import { readStretches, type Stretch, stretchesTo } from "./stretches.js";
 
-const PAGE_BYTES = 1n << 20n;
+const PAGE_BYTES = 1 << 20;
+/** Errors that say that there is no manifest to go by. */
+const NOT_WHOLE: ReadonlySet<ErrorCode> = new Set<ErrorCode>(["ARCHIVE_INVALID", "MANIFEST_TOO_LARGE"]);
 
 export interface KnownArchive {
   readonly manifest: ManifestSource;
@@ -27,64 +30,67 @@ export interface KnownArchive {
   readonly listed: CrcTable;
 }
 
-/** Logical object and bytes to be passed over of it for an archive byte, counted from the end of the part. */
-export function placeIn(part: Part, offset: bigint): { readonly object: bigint; readonly skip: bigint } {
-  const block = BigInt(part.tapeBlockBytes);
-  const back = (part.to - offset + block - 1n) / block;
-  return { object: part.end - back, skip: offset - (part.to - back * block) };
-}
-
-/** The part as a cartridge of an archive; parts before and behind it are as they would be. */
-export function volumeOfPart(part: Part, cartridge: string): ArchiveVolume {
-  return { cartridge, firstObject: part.first, from: part.from };
-}
-
 /** Why there is no manifest to go by: because it is damaged, or because it begins on the cartridge before. */
 export interface NoManifest {
   readonly why: string;
   readonly damaged: boolean;
 }
 
+/** Cartridges before the one that `mounted` has may be loaded for it; that one is there again at the end. */
 export async function manifestOf(
   context: JobContext,
-  drive: TapeDrive,
+  mounted: Mounted,
   part: Part,
   trailer: ManifestTrailer,
 ): Promise<KnownArchive | NoManifest> {
-  if (trailer.manifest < part.from) return { why: "The manifest begins on the cartridge before.", damaged: false };
+  const home = mounted.index;
+  let known: KnownArchive | NoManifest;
+  try {
+    known = await readManifest(context, mounted, part, trailer);
+  } catch (error) {
+    if (!isGantryError(error) || !NOT_WHOLE.has(error.code)) throw error;
+    known = { why: messageOf(error), damaged: true };
+  }
+  await mounted.mount(home);
+  return known;
+}
+
+async function readManifest(
+  context: JobContext,
+  mounted: Mounted,
+  part: Part,
+  trailer: ManifestTrailer,
+): Promise<KnownArchive | NoManifest> {
+  const { journal } = context;
   const { jobId } = context.record.spec;
-  if (trailer.tapeBlockBytes !== part.tapeBlockBytes)
+  const { tapeBlockBytes } = part;
+  if (trailer.tapeBlockBytes !== tapeBlockBytes)
     return { why: "The end of the archive names another tape block size.", damaged: true };
-  const { object, skip } = placeIn(part, trailer.manifest);
-  if (object < part.first || trailer.manifest + trailer.bytes > part.to)
+  if (trailer.manifest + trailer.bytes > part.to)
     return { why: "The manifest is not where the end of the archive says.", damaged: true };
-  try {
-    checkManifestSize(context, trailer);
-  } catch (error) {
-    return { why: messageOf(error), damaged: true };
-  }
-  await context.journal.dropPages(jobId);
-  await drive.locate(object);
-  const lengths: bigint[] = [];
-  for (let left = trailer.bytes; left > 0n; left -= PAGE_BYTES) lengths.push(left < PAGE_BYTES ? left : PAGE_BYTES);
-  const take = (page: Uint8Array): Promise<void> => context.journal.addPage(jobId, page);
-  const { done } = await hold(context, drive, lengths, { skip, take, tapeBlockBytes: part.tapeBlockBytes });
-  if (done.result !== "ok") return { why: `The manifest cannot be read whole (${done.result}).`, damaged: true };
-  try {
-    return await understand(context, drive, part, trailer, () => context.journal.pages(jobId));
-  } catch (error) {
-    if (isGantryError(error) && error.code === "ARCHIVE_INVALID") return { why: messageOf(error), damaged: true };
-    throw error;
-  }
+  checkManifestSize(context, trailer);
+  const home = mounted.index;
+  const there = await stretchesTo(context, mounted, part, home, trailer.manifest);
+  if (there === undefined) return { why: "The manifest begins on the cartridge before.", damaged: false };
+  // The archive is gone on with on the cartridge before, with others between: its pages must outlive theirs.
+  const slot: ManifestSlot = part.from > 0n ? "open" : "manifest";
+  await journal.dropPages(jobId, slot);
+  const range = { offset: trailer.manifest, bytes: trailer.bytes };
+  const take = (page: Uint8Array): Promise<void> => journal.addPage(jobId, page, slot);
+  if (!(await readStretches(context, mounted, there, tapeBlockBytes, range, take)))
+    return { why: "The manifest cannot be read whole.", damaged: true };
+  const manifest = (): Iterable<Uint8Array> => journal.pages(jobId, slot);
+  const { end, createdMs, members, own } = await understand(manifest, trailer);
+  const all = await stretchesTo(context, mounted, part, home, end.blocks.offset);
+  if (all === undefined) return { why: "The list of block checksums begins on the cartridge before.", damaged: false };
+  const listed = await readList(context, mounted, all, tapeBlockBytes, end);
+  return { manifest, trailer, end, own, createdMs, members, listed };
 }
 
 async function understand(
-  context: JobContext,
-  drive: TapeDrive,
-  part: Part,
-  trailer: ManifestTrailer,
   manifest: ManifestSource,
-): Promise<KnownArchive | NoManifest> {
+  trailer: ManifestTrailer,
+): Promise<Pick<KnownArchive, "end" | "createdMs" | "members" | "own">> {
   const walk = new ManifestWalk(manifest);
   let members = 0;
   let after: bigint | undefined;
@@ -95,23 +101,46 @@ async function understand(
   const { end, head } = walk;
   if (end === undefined || head === undefined) throw new GantryError("ARCHIVE_INVALID", "The manifest is not whole.");
   const { createdMs } = head;
-  const own = ownLayout(after, trailer, createdMs, end.blocks.offset);
-  if (end.blocks.offset < part.from)
-    return { why: "The list of block checksums begins on the cartridge before.", damaged: false };
-  const listed = await readList(context, drive, part, end);
-  return { manifest, trailer, end, own, createdMs, members, listed };
+  return { end, createdMs, members, own: ownLayout(after, trailer, createdMs, end.blocks.offset) };
 }
 
-/** The checksums, as far as they lie on this cartridge and can be read. */
-async function readList(context: JobContext, drive: TapeDrive, part: Part, { blocks }: ManifestEnd): Promise<CrcTable> {
+/** The checksums, as far as they can be read. */
+async function readList(
+  context: JobContext,
+  mounted: Mounted,
+  stretches: readonly Stretch[],
+  tapeBlockBytes: number,
+  { blocks }: ManifestEnd,
+): Promise<CrcTable> {
   const table = new CrcTable();
   const bytes = 4 * blocks.count;
-  for (let at = 0; at < bytes; at += Number(PAGE_BYTES)) {
-    const { object, skip } = placeIn(part, blocks.offset + BigInt(at));
-    const take = Math.min(bytes - at, Number(PAGE_BYTES));
-    const page = await bytesAt(context, drive, object, skip, take, part.tapeBlockBytes);
-    if (page.length !== take) break;
-    table.set(at / 4, littleEndian(page));
+  for (let at = 0; at < bytes; at += PAGE_BYTES) {
+    const range = { offset: blocks.offset + BigInt(at), bytes: BigInt(Math.min(bytes - at, PAGE_BYTES)) };
+    const pieces: Uint8Array[] = [];
+    const take = async (piece: Uint8Array): Promise<void> => void pieces.push(piece);
+    if (!(await readStretches(context, mounted, stretches, tapeBlockBytes, range, take))) break;
+    table.set(at / 4, littleEndian(Buffer.concat(pieces)));
   }
   return table;
+}
+
+/** The trailer of an archive of which the last cartridge has only the very end. */
+export async function trailerBefore(
+  context: JobContext,
+  mounted: Mounted,
+  part: Part,
+): Promise<ManifestTrailer | undefined> {
+  const bytes = BigInt(TRAILER_BYTES + END_BYTES);
+  if (part.to - part.from >= bytes || part.from === 0n || mounted.index === 0) return undefined;
+  const home = mounted.index;
+  const stretches = await stretchesTo(context, mounted, part, home, part.to - bytes);
+  const pieces: Uint8Array[] = [];
+  const take = async (piece: Uint8Array): Promise<void> => void pieces.push(piece);
+  const range = { offset: part.to - bytes, bytes };
+  const read =
+    stretches !== undefined && (await readStretches(context, mounted, stretches, part.tapeBlockBytes, range, take));
+  await mounted.mount(home);
+  if (!read) return undefined;
+  const trailer = await ifReadable((async () => findTrailer(Buffer.concat(pieces)))());
+  return trailer?.archiveId === part.archiveId ? trailer : undefined;
 }

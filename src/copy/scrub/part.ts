@@ -78,7 +78,8 @@ export async function bytesAt(
   return held?.done.result === "ok" ? Buffer.concat(held.held) : Buffer.alloc(0);
 }
 
-/** Undefined: nothing says that it is an archive of ours. */
+/** Undefined: nothing says that it is an archive of ours.
+ * @param goesOn what the last file of this cartridge must be the beginning of */
 export async function identify(
   context: JobContext,
   drive: TapeDrive,
@@ -90,7 +91,7 @@ export async function identify(
     const part = size === undefined ? undefined : await identifyAs(context, drive, file, size);
     if (part !== undefined) return part;
   }
-  if (goesOn === undefined || !sizes.has(goesOn.tapeBlockBytes)) return undefined;
+  if (goesOn === undefined || !sizes.has(goesOn.tapeBlockBytes) || !(await isLast(drive, file))) return undefined;
   // Its beginning cannot be read, but it can only be what the next cartridge goes on with.
   const { archiveId, tapeBlockBytes, to } = goesOn;
   const block = BigInt(tapeBlockBytes);
@@ -98,6 +99,11 @@ export async function identify(
   const lead = held === to ? 0n : BigInt(leadBytes(tapeBlockBytes)) / block;
   const from = to - held + lead * block;
   return from < 0n ? undefined : { ...file, archiveId, tapeBlockBytes, lead, from, to, missing: 0n };
+}
+
+/** Nothing stands behind the file but the end of data. */
+async function isLast(drive: TapeDrive, { end, ended }: TapeFile): Promise<boolean> {
+  return (await ifReadable(drive.endOfData())) === end + (ended ? 1n : 0n);
 }
 
 async function identifyAs(

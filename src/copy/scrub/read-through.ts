@@ -21,34 +21,38 @@ export interface ReadThrough {
   /** Program that reads from an object on; its pieces must not reach past `end`. */
   readonly program: (from: bigint) => () => Promise<ProgramPiece | null>;
   readonly onEvent: (event: MidEvent) => void;
-  /** A block that cannot be read, with the reason in words. */
-  readonly onUnreadable: (object: bigint, why: string) => void;
+  readonly onUnreadable: OnUnreadable;
 }
+
+/** `count` blocks from this object on cannot be read, or were not tried, with the reason in words. */
+export type OnUnreadable = (object: bigint, why: string, count: bigint) => void;
+
+export const TAPE_ENDED = "a filemark or the end of data stands there";
+export const TOO_LONG = "it is longer than the blocks of the archive";
 
 /** Unreadable blocks in a row after which the rest is given up: a medium that is torn off costs minutes for each. */
 const GIVE_UP = 64;
 
 /** Resolves with the number of blocks that were read. Throws JOB_CANCELLED, DEVICE_… */
 export async function readThrough(options: ReadThrough): Promise<bigint> {
-  const { drive, end, context } = options;
+  const { end, context } = options;
   let [total, inRow] = [0n, 0];
   for (let object = options.first; object < end; ) {
-    const { done, blocks } = await run(options, object);
+    const { why, blocks } = await run(options, object);
     total += blocks;
     object += blocks;
     inRow = blocks > 0n ? 0 : inRow;
-    if (done.result === "cancelled") throw new GantryError("JOB_CANCELLED", "The job was cancelled.");
     if (object >= end) break;
-    const why = passable(done);
-    if (why === undefined && done.result !== "ok") throw engineFailure(done, [drive.unit.name]);
     if (why === undefined) {
-      if (blocks === 0n) break;
-      continue;
+      if (blocks > 0n) continue;
+      options.onUnreadable(object, "the drive gave nothing and said nothing", end - object);
+      break;
     }
     context.log.warn({ jobId: context.record.spec.jobId, object, why }, "a tape block cannot be read");
-    options.onUnreadable(object++, why);
+    options.onUnreadable(object++, why, 1n);
     if (++inRow < GIVE_UP || object >= end) continue;
-    options.onUnreadable(object, `the ${end - object} blocks behind ${inRow} unreadable ones were not tried`);
+    const untried = end - object;
+    options.onUnreadable(object, `the ${untried} blocks behind ${inRow} unreadable ones were not tried`, untried);
     break;
   }
   return total;
@@ -56,25 +60,21 @@ export async function readThrough(options: ReadThrough): Promise<bigint> {
 
 /** What of a run's end is damage of the medium; undefined: something else. */
 function passable(done: DoneEvent): string | undefined {
-  if (done.result === "block-too-large") return "it is longer than the blocks of the archive";
-  if (done.result === "tape-ended") return "a filemark or the end of data stands there";
+  if (done.result === "block-too-large") return TOO_LONG;
+  if (done.result === "tape-ended") return TAPE_ENDED;
   if (done.result !== "device-error" || done.failed === undefined) return undefined;
   return senseOf(done.failed)?.key === SENSE_KEY.MEDIUM_ERROR ? engineFailure(done, ["the drive"]).message : undefined;
 }
 
 async function run(
-  { context, drive, tapeBlockBytes, program, onEvent, onUnreadable }: ReadThrough,
+  { context, drive, tapeBlockBytes, program, onEvent }: ReadThrough,
   from: bigint,
-): Promise<{ done: DoneEvent; blocks: bigint }> {
+): Promise<{ why?: string; blocks: bigint }> {
   try {
     await drive.locate(from);
   } catch (error) {
     if (!(error instanceof GantryError) || error.code !== "DEVICE_MEDIUM_ERROR") throw error;
-    onUnreadable(from, error.message);
-    return {
-      done: { type: "done", result: "ok", streamOffset: 0n, object: from, digest: new Uint8Array(), error: 0 },
-      blocks: 1n,
-    };
+    return { why: error.message, blocks: 0n };
   }
   let blocks = 0n;
   const { meter, control, arena } = context;
@@ -100,5 +100,8 @@ async function run(
     },
   });
   meter.end(stats);
-  return { done, blocks };
+  if (done.result === "cancelled") throw new GantryError("JOB_CANCELLED", "The job was cancelled.");
+  const why = passable(done);
+  if (why === undefined && done.result !== "ok") throw engineFailure(done, [drive.unit.name]);
+  return { blocks, ...(why === undefined ? {} : { why }) };
 }
