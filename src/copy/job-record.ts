@@ -58,6 +58,12 @@ export interface Written {
   readonly manifestCrc32c: number;
 }
 
+/** A disk as it was when the job first opened it; identity as in OpenDisk. */
+export interface KnownDisk {
+  readonly identity?: string;
+  readonly blockBytes: number;
+}
+
 export interface JobRecord {
   readonly spec: JobSpec;
   readonly state: JobState;
@@ -68,6 +74,8 @@ export interface JobRecord {
   readonly endedMs?: number;
   /** Number of the end, larger than that of every job which ended before, whatever the wall clock said. */
   readonly endOrder?: number;
+  /** By name of the configuration: what the job goes on with must be these. */
+  readonly disks?: Readonly<Record<string, KnownDisk>>;
   readonly volumes: readonly VolumeReport[];
   readonly current?: CurrentVolume;
   readonly checkpoint?: Checkpoint;

@@ -182,13 +182,15 @@ function grant({ bridge }: Plant, jobId: string, devices: readonly string[], mor
 test("a key that expires ends its running job; that of one whose key was renewed goes on", async (t) => {
   const plant = await slowPlant(t);
   const { bridge } = plant;
-  const soon = { expiresMs: Date.now() + 4000 };
+  const soon = { expiresMs: Date.now() + 7000 };
   const renewed = grant(plant, "renewed", ["disk0", "tape1"], soon);
   const short = grant(plant, "short", ["disk0", "tape0"], soon);
   for (const key of [renewed, short]) await bridge.session.install(key);
   const tape = { device: "tape1", cartridges: ["renewed"] };
-  const goesOn = await startJob(bridge, await slowJob(bridge, "renewed", { keys: [renewed.content.id], tape }));
-  const ends = await startJob(bridge, await slowJob(bridge, "short", { keys: [short.content.id] }));
+  const [goesOn, ends] = await Promise.all([
+    startJob(bridge, await slowJob(bridge, "renewed", { keys: [renewed.content.id], tape })),
+    startJob(bridge, await slowJob(bridge, "short", { keys: [short.content.id] })),
+  ]);
   await bridge.session.install(bridge.home.issuer().renew(renewed.content, Date.now() + 600_000, Date.now()));
   failedWith(t, await ends.report, "KEY_EXPIRED", /expired/);
   const { client } = bridge.session;

@@ -39,6 +39,8 @@ transport = "virtual"
 path = "${join(directory, "tapes")}"
 `;
     },
+    // A small ring, or all of the source is in it before the tape has started.
+    memory: "arena_mib = 8",
     jobs: "checkpoint_mib = 1\nmib_per_s = 10\nresume_limit = 50",
   });
   return { plant, tgtd, original };
