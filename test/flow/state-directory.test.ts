@@ -54,6 +54,13 @@ mounted("a state directory that is full at the start: exit code 1 and a sentence
   const daemon = new DaemonProcess(t, directory, smallConfig(directory));
   t.is(await daemon.exited, 1);
   t.true(daemon.has(/^gantryd does not start: .*state directory .*(free|room|No space)/i), daemon.output);
+  // Room for some of a new store, but not for all of it.
+  for (const kib of [16, 20]) {
+    truncateSync(join(state, "filler"), (256 - kib) * 1024);
+    const narrow = new DaemonProcess(t, directory, smallConfig(directory));
+    t.is(await narrow.exited, 1, `with ${kib} KiB`);
+    t.true(narrow.has(/^gantryd does not start: .*state directory/), narrow.output);
+  }
   rmSync(join(state, "filler"));
   const again = new DaemonProcess(t, directory, smallConfig(directory));
   await again.logged("ready");

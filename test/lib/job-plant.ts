@@ -5,6 +5,7 @@ import type { ExecutionContext } from "ava";
 import { type App, startApp } from "../../src/app.js";
 import type { JobReport } from "../../src/job.js";
 import { native } from "../../src/native/index.js";
+import { type Clock, systemClock } from "../../src/sys/clock.js";
 import { parseConfig } from "../../src/sys/config.js";
 import { silentLogger } from "../../src/sys/log.js";
 import { type BridgeOptions, TestBridge } from "./bridge.js";
@@ -90,10 +91,12 @@ async function plant<B extends TestBridge>(
 
 export class InsideBridge extends TestBridge {
   #app: Promise<App> | undefined;
+  /** A test may set it. */
+  clock: Clock = systemClock;
 
   override launch(): void {
     const config = parseConfig(this.configuration(), "test.toml");
-    this.#app = startApp({ config, native, log: silentLogger() });
+    this.#app = startApp({ config, native, log: silentLogger(), clock: this.clock });
     // Whoever waits for the app hears of it; the waiting session alone would only time out.
     this.#app.catch(() => undefined);
   }
