@@ -39,7 +39,7 @@ export interface JobSpec {
   /** clone: destination disk. */
   readonly toDisk?: DiskRef;
   readonly tape?: TapeRef;
-  /** backup, restore, clone: list of what lies where on `disk`. */
+  /** backup, restore, clone: list of what lies where on `disk`; verify: with it the tape is compared with the disk. */
   readonly listId?: string;
   readonly volume?: VolumeIdentity;
   /** clone: list of where the blocks go on `toDisk`; without it they go to the same LBAs. */
@@ -123,6 +123,8 @@ export interface Miscompare {
   readonly cartridge?: string;
   /** Logical object number of the tape block. */
   readonly object?: bigint;
+  /** Logical block of the disk that was compared. */
+  readonly lba?: bigint;
   readonly reason: string;
 }
 

@@ -53,7 +53,7 @@ function joinVolumes(
     if (seen !== undefined && seen.from !== volume.from) {
       throw new GantryError(
         "ARCHIVE_INVALID",
-        `Cartridge ${index + 1} of the job begins with byte ${seen.from} of the archive, and the manifest says byte ${volume.from}; name all cartridges of the archive, in order.`,
+        `Cartridge ${index + 1} of the job, ${cartridges[index] ?? "in the drive"}, begins with byte ${seen.from} of the archive, and the manifest says ${volume.cartridge} from byte ${volume.from} on; name all cartridges of the archive, in order.`,
       );
     }
     if (index > 0 || seen !== undefined) return index === 0 ? { ...volume, firstObject: start } : volume;

@@ -2,7 +2,7 @@
 // the filemark that ends the archive, and says where the manifest begins. The manifest may have been cut by the end
 // of a cartridge; then the search goes back over the cartridges.
 import type { TapeDrive } from "../device/tape-drive.js";
-import { GantryError } from "../sys/errors.js";
+import { GantryError, isGantryError } from "../sys/errors.js";
 import { END_BYTES, type ManifestTrailer, TRAILER_BYTES } from "./archive/manifest-format.js";
 import { findTrailer } from "./archive/manifest-read.js";
 import { leadBytes } from "./archive/volumes.js";
@@ -127,12 +127,24 @@ async function readTrailer(context: JobContext, open: OpenCartridge, last: numbe
       return blocks;
     });
   }
-  const trailer = findTrailer(Buffer.concat(parts));
+  const trailer = trailerIn(context, last, Buffer.concat(parts));
   if (trailer.tapeBlockBytes === block) return trailer;
   throw new GantryError(
     "TAPE_BLOCK_TOO_LARGE",
     `The archive has tape blocks of ${trailer.tapeBlockBytes} bytes; name that size in the job (tapeBlockBytes).`,
   );
+}
+
+/** Throws ARCHIVE_INVALID, naming the cartridge that may not be the last one. */
+function trailerIn({ record }: JobContext, last: number, tail: Buffer): ManifestTrailer {
+  try {
+    return findTrailer(tail);
+  } catch (error) {
+    const name = archivePlace(record).cartridges[last] ?? "";
+    if (name === "" || !isGantryError(error)) throw error;
+    const message = `${error.message} If the archive goes on behind cartridge ${name}, the last that the job names, name all its cartridges, in order.`;
+    throw new GantryError(error.code, message, { details: { ...error.details, cartridge: name }, cause: error });
+  }
 }
 
 /**

@@ -79,9 +79,10 @@ export class ReadingBook {
     this.#context.meter.membersDone = this.#now.members;
   }
 
-  /** Something else that differs, found at this stream position. */
+  /** Something else that differs, found at this stream position; again, where a job that went on reads it again. */
   note(found: Miscompare, offset: bigint): void {
     const { differing, miscompares } = this.#now;
+    if (miscompares.some((known) => isSame(known, found))) return;
     this.#now = { ...this.#now, differing: differing + 1 };
     if (miscompares.length < REPORT_ENTRIES) this.#now = { ...this.#now, miscompares: [...miscompares, found] };
     this.#pending.push({ at: offset, progress: this.#now });
@@ -110,3 +111,6 @@ export class ReadingBook {
     );
   }
 }
+
+const isSame = (a: Miscompare, b: Miscompare): boolean =>
+  a.reason === b.reason && a.member === b.member && a.cartridge === b.cartridge && a.object === b.object;

@@ -128,7 +128,13 @@ export function reportOf(
       })),
       ({ member, reason }) => member + reason,
     ),
-    ...(outcome.files === undefined ? {} : { files: outcome.files.slice(0, REPORT_ENTRIES) }),
+    ...(outcome.files === undefined
+      ? {}
+      : {
+          files: outcome.files
+            .slice(0, REPORT_ENTRIES)
+            .map((file) => ({ ...file, archive: inReport(file.archive, ARCHIVE_BYTES) })),
+        }),
     retries: meter.retries,
     resumes: record.resumes,
     sourceWaitMs: read.sourceWaitMs,
@@ -145,6 +151,7 @@ const LIST_BYTES = 200 * 1024;
 const ENTRY_BYTES = 96;
 /** Longest texts that a report has room for (jobReportSchema). */
 const MEMBER_BYTES = 4096;
+const ARCHIVE_BYTES = 128;
 const MESSAGE_BYTES = 8192;
 const SENSE_BYTES = 1024;
 

@@ -54,25 +54,29 @@ export class TapeSource {
     return found;
   }
 
-  /** The first block tells: asked for less than it has, the drive says how much it has (SSC-4 5.10, ILI). */
+  /**
+   * A first block tells: asked for less than it has, the drive says how much it has (SSC-4 5.10, ILI). It is that of
+   * the last cartridge, which is needed first; those in front of a member that is restored may never be.
+   */
   async #learnBlockSize(): Promise<void> {
     const { spec } = this.#context.record;
     if (spec.options.tapeBlockBytes !== undefined) return;
-    const drive = await this.open(0);
+    const last = this.#cartridges.length - 1;
+    const drive = await this.open(last);
     try {
-      const start = archivePlace(this.#context.record).startObject;
+      const start = last === 0 ? archivePlace(this.#context.record).startObject : 0n;
       await drive.locate(start);
       const tapeBlockBytes = await drive.blockLength(PROBE_BYTES);
       if (tapeBlockBytes === undefined) {
         throw new GantryError(
           "ARCHIVE_INVALID",
-          `${drive.unit.name}: a filemark or the end of data stands at object ${start} of the tape, where the archive should begin.`,
+          `${drive.unit.name}: a filemark or the end of data stands at object ${start} of ${this.#named(last)}, where the archive should ${last === 0 ? "begin" : "go on"}.`,
         );
       }
       if (!isTapeBlock(tapeBlockBytes)) {
         throw new GantryError(
           "ARCHIVE_INVALID",
-          `${drive.unit.name}: the block at object ${start} of the tape has ${tapeBlockBytes} bytes, which no archive has.`,
+          `${drive.unit.name}: the block at object ${start} of ${this.#named(last)} has ${tapeBlockBytes} bytes, which no archive has.`,
         );
       }
       checkRing(this.#context.arena, this.#context.config(), tapeBlockBytes);
@@ -80,6 +84,12 @@ export class TapeSource {
     } finally {
       await drive.close();
     }
+  }
+
+  /** A cartridge of the job in a sentence. */
+  #named(index: number): string {
+    const name = this.#cartridges[index] ?? "";
+    return name === "" ? "the tape" : `cartridge ${name}`;
   }
 
   /**

@@ -14,11 +14,12 @@ import type { JobContext, JobOutcome } from "./job-context.js";
 import { manifestFacts } from "./manifest-facts.js";
 import { ReadingBook } from "./reading-book.js";
 import { TapeSource } from "./tape-source.js";
+import { runVerifyAgainst } from "./verify-against.js";
 
 const TAPE = 0;
 
-export async function runVerify(_job: Admitted<JobSpec>, context: JobContext): Promise<JobOutcome> {
-  return verifyArchive(context);
+export async function runVerify(job: Admitted<JobSpec>, context: JobContext): Promise<JobOutcome> {
+  return job.subject.listId === undefined ? verifyArchive(context) : runVerifyAgainst(job, context);
 }
 
 /**

@@ -17,6 +17,7 @@ interface JobFlags {
   readonly tape?: string;
   readonly cartridge?: readonly string[];
   readonly list?: string;
+  readonly against?: string;
   readonly toList?: string;
   readonly priority: number;
   readonly life: string;
@@ -64,7 +65,14 @@ export function addJobCommands(program: Command): void {
     .action((flags: JobFlags, command: Command) => job("restore", flags, command));
   tape(common("verify", "read an archive back and compare it with its manifest"))
     .option("--start-object <n>", "logical object number where the archive starts", Number)
-    .action((flags: JobFlags, command: Command) => job("verify", flags, command));
+    .option("--against <file>", "compare the members of this block list (.glist) with --disk instead")
+    .option("--disk <device>", "disk that the list is of")
+    .action((flags: JobFlags, command: Command) => {
+      if ((flags.against === undefined) !== (flags.disk === undefined))
+        command.error("error: --against <file> and --disk <device> go together");
+      const list = flags.against === undefined ? {} : { list: flags.against };
+      return job("verify", { ...flags, ...list }, command);
+    });
   tape(common("scrub", "read whole cartridges, whatever is on them, and tell what is damaged")).action(
     (flags: JobFlags, command: Command) => job("scrub", flags, command),
   );

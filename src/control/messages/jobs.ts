@@ -65,7 +65,7 @@ const needs = {
 const forbids = {
   backup: ["toDisk", "toListId"],
   restore: ["toDisk", "toListId"],
-  verify: ["disk", "toDisk", "listId", "toListId"],
+  verify: ["toDisk", "toListId"],
   clone: ["tape"],
   scrub: ["disk", "toDisk", "listId", "toListId"],
 } as const satisfies Record<JobSpec["type"], readonly (keyof JobSpec)[]>;
@@ -79,6 +79,8 @@ export const jobSpecSchema = v.pipe(
     const missing = needs[spec.type].find((field) => spec[field] === undefined);
     if (missing !== undefined) addIssue({ message: `of type "${spec.type}" needs \`${missing}\``, input: spec });
     const extra = forbids[spec.type].find((field) => spec[field] !== undefined);
+    if (spec.type === "verify" && (spec.disk === undefined) !== (spec.listId === undefined))
+      addIssue({ message: 'of type "verify" needs both `disk` and `listId`, or neither', input: spec });
     if (extra !== undefined) addIssue({ message: `of type "${spec.type}" must not have \`${extra}\``, input: spec });
   }),
 );
@@ -122,6 +124,7 @@ const miscompareSchema = map({
   memberOffset: v.exactOptional(uint64),
   cartridge: v.exactOptional(text(64)),
   object: v.exactOptional(uint64),
+  lba: v.exactOptional(uint64),
   reason: text(1024),
 });
 

@@ -8,7 +8,7 @@ import { least, storedBytes } from "./member-data.js";
 
 export type RestorePiece =
   /** What follows, `bytes` of it, goes to this block and those behind it. */
-  | { readonly kind: "extent"; readonly lba: bigint; readonly bytes: bigint }
+  | { readonly kind: "extent"; readonly lba: bigint; readonly bytes: bigint; readonly fileOffset: bigint }
   /** Bytes of the archive, from archive offset `at` on. */
   | { readonly kind: "data"; readonly at: bigint; readonly bytes: bigint }
   | { readonly kind: "zeros"; readonly bytes: bigint };
@@ -38,7 +38,7 @@ export async function* restorePieces(
     const lba = cursor.lba;
     cursor.step();
     if (bytes === 0n) continue;
-    yield { kind: "extent", lba, bytes };
+    yield { kind: "extent", lba, bytes, fileOffset: position };
     for (const end = position + bytes; position < end; ) {
       if (range !== undefined && range.offset < position) throw uncovered(range.offset);
       const data = range === undefined || range.offset >= end ? end : range.offset;

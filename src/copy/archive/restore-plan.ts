@@ -18,6 +18,21 @@ import { TapeReader, type TapeReaderOptions, type VolumeBatch } from "./tape-rea
 export interface RestoreOptions extends TapeReaderOptions {
   readonly diskLu: number;
   readonly diskBlockBytes: number;
+  /** The disk is compared with the archive and nothing is written; told where each piece of the stream belongs. */
+  readonly compare?: (piece: ComparedPiece) => void;
+}
+
+/** Stream bytes [from, to), counted from the plan's first, are these bytes of a member. */
+export interface ComparedPiece {
+  readonly from: bigint;
+  readonly to: bigint;
+  readonly member: string;
+  /** Byte of the file. */
+  readonly fileOffset: bigint;
+  /** Archive offset of the first; undefined in a hole. */
+  readonly at?: bigint;
+  /** Archive offset of the member's data. */
+  readonly data: bigint;
 }
 
 export class RestorePlan {
@@ -29,6 +44,7 @@ export class RestorePlan {
   readonly #findings: Findings;
   readonly #reader: TapeReader;
   readonly #blockBytes: bigint;
+  readonly #op: number;
   #run: AsyncGenerator<void, void, void> | undefined;
   #firstTag = 1;
   /** Block to which the next scatter segment goes, and gathered bytes that none covers yet. */
@@ -37,6 +53,8 @@ export class RestorePlan {
   /** The present member's number, and whether data of it was read. */
   #tag = 0;
   #started = false;
+  /** Byte of the present member's file that the next piece begins with. */
+  #fileOffset = 0n;
   #held: Uint8Array | undefined;
   #wakeHeld: (() => void) | undefined;
 
@@ -47,6 +65,7 @@ export class RestorePlan {
     this.#findings = findings;
     this.#reader = new TapeReader(options);
     this.#blockBytes = BigInt(options.diskBlockBytes);
+    this.#op = options.compare === undefined ? Op.EXTENT : Op.COMPARE;
   }
 
   /** Reads list and manifest and checks that they fit: every member is there with its size, every byte of its data
@@ -111,7 +130,7 @@ export class RestorePlan {
     this.#started = false;
     if (archived.bytes > 0n) {
       // Before anything of the member is gathered, for what is passed over goes into the stream too.
-      if (this.#reader.isElsewhere(archived.data)) yield* this.#turn(archived.data);
+      if (this.#reader.isElsewhere(archived.data)) yield* this.#turn(archived.data, archived);
       this.#reader.seek(archived.data);
     }
     for await (const piece of restorePieces(walk, archived, found.member, found.extents, this.#blockBytes)) {
@@ -127,19 +146,22 @@ export class RestorePlan {
     if (piece.kind === "extent") {
       this.#scatterRest();
       this.#lba = piece.lba;
+      this.#fileOffset = piece.fileOffset;
       return;
     }
     if (piece.kind === "zeros") {
       // A member may have nothing but zeros to write; they need a cartridge to be written from all the same.
       if (this.#reader.volume < 0) this.#reader.turn(archived.data);
+      this.#tell(archived, piece.bytes);
       this.#reader.zeros(piece.bytes);
       this.#pending += piece.bytes;
       return;
     }
     for (let { at, bytes } = piece; bytes > 0n; ) {
-      if (this.#reader.isElsewhere(at)) yield* this.#turn(at);
+      if (this.#reader.isElsewhere(at)) yield* this.#turn(at, archived);
       const together = this.#reader.together(at, bytes);
       this.#reader.seek(at);
+      this.#tell(archived, together, at);
       this.#reader.read(together, this.#tag);
       this.#started = true;
       this.#pending += together;
@@ -150,7 +172,7 @@ export class RestorePlan {
 
   /** Goes to the cartridge that holds archive byte `at`. What fills no whole disk block yet is held and goes into
    * the stream again. */
-  async *#turn(at: bigint): AsyncGenerator<void, void, void> {
+  async *#turn(at: bigint, archived: ManifestMember): AsyncGenerator<void, void, void> {
     this.#scatterBlocks();
     const rest = this.#pending;
     if (rest > 0n) this.#reader.scatter.push(Op.HOLD, 0, 0n, rest);
@@ -163,15 +185,33 @@ export class RestorePlan {
     this.#reader.seek(at);
     yield;
     if (this.#held === undefined) await new Promise<void>((wake) => (this.#wakeHeld = wake));
+    // What was held goes through the stream once more.
+    this.#fileOffset -= rest;
+    this.#tell(archived, rest, at - rest);
     this.#reader.inline(this.#held ?? new Uint8Array());
     this.#held = undefined;
+  }
+
+  /** The next bytes of the stream are these of the file. */
+  #tell({ name, data }: ManifestMember, bytes: bigint, at?: bigint): void {
+    const from = this.#reader.gather.total;
+    const { compare } = this.#options;
+    compare?.({
+      from,
+      to: from + bytes,
+      member: name,
+      fileOffset: this.#fileOffset,
+      data,
+      ...(at === undefined ? {} : { at }),
+    });
+    this.#fileOffset += bytes;
   }
 
   /** Gives the whole blocks that were gathered a place. */
   #scatterBlocks(): void {
     const blocks = this.#pending / this.#blockBytes;
     if (blocks === 0n) return;
-    this.#reader.scatter.push(Op.EXTENT, this.#options.diskLu, this.#lba, blocks * this.#blockBytes);
+    this.#reader.scatter.push(this.#op, this.#options.diskLu, this.#lba, blocks * this.#blockBytes);
     this.#lba += blocks;
     this.#pending -= blocks * this.#blockBytes;
   }
@@ -179,7 +219,7 @@ export class RestorePlan {
   /** The same for the end of an extent, which may be the end of the file, inside a block. */
   #scatterRest(): void {
     if (this.#pending === 0n) return;
-    this.#reader.scatter.push(Op.EXTENT, this.#options.diskLu, this.#lba, this.#pending);
+    this.#reader.scatter.push(this.#op, this.#options.diskLu, this.#lba, this.#pending);
     this.#pending = 0n;
   }
 }

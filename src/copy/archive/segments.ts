@@ -23,9 +23,15 @@ export class SegmentList {
   #bytes = new Uint8Array(64 * SEGMENT_BYTES);
   #view = new DataView(this.#bytes.buffer);
   #count = 0;
+  #total = 0n;
 
   get count(): number {
     return this.#count;
+  }
+
+  /** Stream bytes of all that was ever put in. */
+  get total(): bigint {
+    return this.#total;
   }
 
   push(op: number, lu: number, addr: bigint, bytes: bigint, tag = 0, skip = 0): void {
@@ -38,6 +44,7 @@ export class SegmentList {
     this.#view.setUint8(at + 21, lu);
     this.#view.setUint16(at + 22, skip, true);
     this.#count++;
+    this.#total += bytes;
   }
 
   /** Makes the last segment `bytes` longer if it has this operation and tag; false if it has not. */
@@ -45,6 +52,7 @@ export class SegmentList {
     const at = (this.#count - 1) * SEGMENT_BYTES;
     if (at < 0 || this.#view.getUint8(at + 20) !== op || this.#view.getUint32(at + 16, true) !== tag) return false;
     this.#view.setBigUint64(at + 8, this.#view.getBigUint64(at + 8, true) + bytes, true);
+    this.#total += bytes;
     return true;
   }
 

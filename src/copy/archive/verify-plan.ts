@@ -113,8 +113,9 @@ export class VerifyPlan {
     if (!this.#reader.empty) yield;
     const goesOn = this.#reader.volume < 0 && this.#position > 0n;
     this.#reader.turn(this.#position);
-    if (goesOn) return this.#reader.seek(this.#position);
     const index = this.#reader.volume;
+    // At the first byte of a cartridge its lead may not have been judged yet.
+    if (goesOn && this.#position !== volumes[index]?.from) return this.#reader.seek(this.#position);
     this.#reader.gather.push(Op.LOCATE, tapeLu, volumes[index]?.firstObject ?? 0n, 0n);
     if (index > 0) this.#reader.pass(BigInt(leadBytes(tapeBlockBytes)), TAG_ASIDE);
   }

@@ -157,7 +157,10 @@ test("what each type of job needs", (t) => {
   t.notThrows(() => through("job.submit", { ...rest, type: "restore", disk, tape, listId }));
   t.notThrows(() => through("job.submit", { ...rest, type: "verify", tape }));
   t.notThrows(() => through("job.submit", { ...rest, type: "clone", disk, toDisk: disk, listId, volume }));
-  t.throws(() => through("job.submit", { ...rest, type: "verify", tape, disk }), { message: /must not have `disk`/ });
+  t.notThrows(() => through("job.submit", { ...rest, type: "verify", tape, disk, listId, volume }));
+  for (const half of [{ disk }, { listId }])
+    t.throws(() => through("job.submit", { ...rest, type: "verify", tape, ...half }), { message: /needs both/ });
+  t.throws(() => through("job.submit", { ...rest, type: "scrub", tape, disk }), { message: /must not have `disk`/ });
   t.throws(() => through("job.submit", { ...rest, type: "clone", disk, listId, volume }), {
     message: /needs `toDisk`/,
   });
