@@ -47,14 +47,20 @@ export interface Punt {
   readonly room: number;
 }
 
+/** In place of a unit's number: a path that leads to no device, but whose punts come here (a place to present a key at). */
+export const NO_UNIT = 0xffff_ffff;
+
 export type RefusalReason = "no-path" | "expired" | "no-opcode" | "no-right" | "read-only" | "reserved";
 
 export type PlaneNote =
   | { readonly kind: "unit-gone"; readonly unit: number }
+  /** Its transport says that the link or device is gone for good: remove the unit, add it anew. */
+  | { readonly kind: "unit-down"; readonly unit: number }
   | {
       readonly kind: "refused";
-      readonly nexus: number;
-      readonly lun: number;
+      /** Absent: of several, more than were kept apart. */
+      readonly nexus?: number;
+      readonly lun?: number;
       readonly unit: number;
       readonly why: RefusalReason;
       readonly opcode: number;
@@ -90,6 +96,8 @@ export interface PlaneEvents {
   onLogin(request: LoginRequest): void;
   /** A connection that onLogin was called for is no more; its number does not come again. */
   onGone(connection: number): void;
+  /** TARGET COLD RESET by this nexus was carried out: the other sessions of its target are to end too (RFC 7143 11.5.1). */
+  onColdReset(nexus: number): void;
   onPunt(punt: Punt): void;
   onNote(note: PlaneNote): void;
 }
@@ -121,7 +129,7 @@ export interface PathStats {
 
 /** What decisions are made into: the supervisor's side of csrc/plane/plane.h. src/native/plane.ts implements it; units are added there. */
 export interface Plane {
-  /** Throws on a wrong row. Once, before the first listen. */
+  /** Throws on a wrong row. Once, before the first nexus. */
   classes(rows: readonly ClassRow[]): void;
   removeUnit(unit: number): Promise<void>;
 

@@ -4,8 +4,9 @@ import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import type { PathStats, Punt } from "../plane.js";
 import { GantryError, messageOf } from "../sys/errors.js";
-import type { CopyEvent, CopyStats, ScsiAnswer } from "./types.js";
+import type { CopyEvent, CopyStats, ScsiAnswer, TargetStats } from "./types.js";
 
 declare const kind: unique symbol;
 /** A share of a native object; only the addon can make one. */
@@ -14,12 +15,43 @@ export type DeviceHandle = Handle<"device">;
 export type LuHandle = Handle<"lu">;
 export type ArenaHandle = Handle<"arena">;
 export type CopyHandle = Handle<"copy">;
+export type PlaneHandle = Handle<"plane">;
 export type Unit = readonly [LuHandle, type: number, blockBytes: number, blocks: bigint, maxIoBytes: number];
 
 export interface OpenedLu {
   readonly handle: LuHandle;
   readonly maxTransfer: number;
   readonly maxQueue: number;
+}
+
+/** gt_target_event of csrc/fabric/target.h; nexus 2^32-1: none. */
+export interface RawEvent {
+  readonly kind: number;
+  readonly connection: number;
+  readonly portal: number;
+  readonly nexus: number;
+  readonly peer: string;
+  readonly header: Uint8Array;
+  readonly data: Uint8Array;
+}
+
+/** gt_note of csrc/plane/plane.h. */
+export interface RawNote {
+  readonly kind: number;
+  readonly nexus: number;
+  readonly lun: number;
+  readonly unit: number;
+  readonly cookie: bigint;
+  readonly why: number;
+  readonly opcode: number;
+  readonly count: bigint;
+  readonly function: number;
+}
+
+export interface Taken {
+  readonly events: readonly RawEvent[];
+  readonly punts: readonly Punt[];
+  readonly notes: readonly RawNote[];
 }
 
 type Text = string | null;
@@ -128,6 +160,68 @@ export interface Addon {
   copyTake(copy: CopyHandle): CopyEvent[];
   copyStats(copy: CopyHandle): CopyStats;
   copyClose(copy: CopyHandle): Promise<void>;
+
+  planeOpen(
+    puntTimeoutMs: number,
+    reactors: number,
+    connections: number,
+    poolBytes: bigint,
+    queueDepth: number,
+    loginTimeoutMs: number,
+    spinUs: number,
+    onEvents: () => void,
+  ): PlaneHandle;
+  planeClose(plane: PlaneHandle): Promise<void>;
+  planeTake(plane: PlaneHandle): Taken;
+  planeClasses(plane: PlaneHandle, rows: Uint8Array): void;
+  planeAddDevice(plane: PlaneHandle, unit: number, device: DeviceHandle, inline: boolean): void;
+  planeAddLu(
+    plane: PlaneHandle,
+    unit: number,
+    timeoutMs: number,
+    slowTimeoutMs: number,
+    transport: "sg" | "iscsi",
+    ...details: Parameters<Addon["luOpenSg"]> | Parameters<Addon["luOpenIscsi"]>
+  ): Promise<number>;
+  planeRemoveUnit(plane: PlaneHandle, unit: number): void;
+  planeSetPath(
+    plane: PlaneHandle,
+    nexus: number,
+    lun: number,
+    unit: number,
+    gate: number,
+    reservation: number,
+    visible: boolean,
+    writeProtected: boolean,
+    expiresNs: bigint,
+  ): boolean;
+  planeClearPath(plane: PlaneHandle, nexus: number, lun: number): void;
+  planeAttention(plane: PlaneHandle, nexus: number, lun: number, asc: number, ascq: number): void;
+  planeAbort(plane: PlaneHandle, unit: number, nexus: number, except: number, status: number, cookie: bigint): void;
+  planeDrain(plane: PlaneHandle, unit: number, nexus: number, classes: number, cookie: bigint): void;
+  planeAnswer(
+    plane: PlaneHandle,
+    punt: bigint,
+    status: number,
+    sense: Uint8Array | null,
+    data: Uint8Array | null,
+  ): void;
+  planePass(plane: PlaneHandle, punt: bigint): void;
+  planeTakeWrites(plane: PlaneHandle, unit: number): readonly bigint[];
+  planePathStats(plane: PlaneHandle, nexus: number, lun: number): PathStats;
+  targetListen(plane: PlaneHandle, portal: number, host: string, port: number): number;
+  targetUnlisten(plane: PlaneHandle, portal: number): void;
+  targetOpenNexus(plane: PlaneHandle, connection: number): number | undefined;
+  targetAnswer(
+    plane: PlaneHandle,
+    connection: number,
+    header: Uint8Array,
+    data: Uint8Array,
+    enter: readonly number[] | null,
+  ): number | undefined;
+  targetRefuse(plane: PlaneHandle, connection: number, header: Uint8Array | null, data: Uint8Array | null): void;
+  targetCloseNexus(plane: PlaneHandle, nexus: number, asyncEvent: number): void;
+  targetStats(plane: PlaneHandle): TargetStats;
 
   crc32c(data: Uint8Array, seed: number): number;
   notify(socketPath: string, state: string): void;

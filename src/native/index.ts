@@ -6,6 +6,7 @@ import { createArena, startCopy } from "./copy.js";
 import { openDisk, openTape } from "./device.js";
 import { call, errnoOf } from "./failure.js";
 import { openLu } from "./lu.js";
+import { openPlane } from "./plane.js";
 import type { Native } from "./types.js";
 
 export { type Program, ProgramBuilder } from "./program.js";
@@ -24,6 +25,7 @@ export function loadNative(file: string = addonFile()): Native {
     openLu: (target) => openLu(addon, target),
     createArena: (size) => createArena(addon, size),
     startCopy: (options, onEvents) => startCopy(addon, options, onEvents),
+    openPlane: (options, events) => openPlane(addon, options, events),
     crc32c: (data, seed) =>
       call(() => addon.crc32c(bytes("data", data, 0, CRC_INPUT_MAX), integer("seed", seed, 0, U32_MAX, 0))),
     sdNotify: (state) => {
@@ -49,6 +51,7 @@ export const native: Native = {
   openLu: async (target) => await ready().openLu(target),
   createArena: (size) => ready().createArena(size),
   startCopy: (options, onEvents) => ready().startCopy(options, onEvents),
+  openPlane: (options, events) => ready().openPlane(options, events),
   crc32c: (data, seed) => ready().crc32c(data, seed),
   sdNotify: (state) => ready().sdNotify(state),
   lockFile: (fd) => ready().lockFile(fd),

@@ -55,6 +55,37 @@ function chap(
   return [text(`${name}.user`, pair.user, CHAP_BYTES), text(`${name}.secret`, pair.secret, CHAP_BYTES)];
 }
 
+type Target<T extends LuTarget["transport"]> = Extract<LuTarget, { readonly transport: T }>;
+
+/** What the addon wants to know of a device behind the kernel's generic driver. */
+export function sgArguments(target: Target<"sg">): Parameters<Addon["luOpenSg"]> {
+  return [
+    text("path", target.path),
+    integer("reservedBytes", target.reservedBytes, 4096, 1 << 26, RESERVED_BYTES),
+    flag("directIo", target.directIo),
+  ];
+}
+
+/** The same of a logical unit of an iSCSI target. */
+export function iscsiArguments(target: Target<"iscsi">): Parameters<Addon["luOpenIscsi"]> {
+  const ours = chap("chap", target.chap);
+  const theirs = chap("targetChap", target.targetChap);
+  if (theirs !== null && ours === null)
+    throw invalid("targetChap needs chap: a target proves itself only to an initiator that does.", { field: "chap" });
+  return [
+    text("portal", target.portal),
+    text("target", target.target, ISCSI_NAME_BYTES),
+    integer("lun", target.lun, 0, U32_MAX),
+    text("initiator", target.initiator, ISCSI_NAME_BYTES),
+    ours?.[0] ?? null,
+    ours?.[1] ?? null,
+    theirs?.[0] ?? null,
+    theirs?.[1] ?? null,
+    flag("headerDigest", target.headerDigest),
+    integer("connectTimeoutMs", target.connectTimeoutMs, 1, TIMEOUT_MAX_MS, CONNECT_TIMEOUT_MS),
+  ];
+}
+
 function open(addon: Addon, target: LuTarget): Promise<OpenedLu> {
   switch (target.transport) {
     case "virtual": {
@@ -63,31 +94,9 @@ function open(addon: Addon, target: LuTarget): Promise<OpenedLu> {
       return addon.luOpenVirtual(device);
     }
     case "sg":
-      return addon.luOpenSg(
-        text("path", target.path),
-        integer("reservedBytes", target.reservedBytes, 4096, 1 << 26, RESERVED_BYTES),
-        flag("directIo", target.directIo),
-      );
-    case "iscsi": {
-      const ours = chap("chap", target.chap);
-      const theirs = chap("targetChap", target.targetChap);
-      if (theirs !== null && ours === null)
-        throw invalid("targetChap needs chap: a target proves itself only to an initiator that does.", {
-          field: "chap",
-        });
-      return addon.luOpenIscsi(
-        text("portal", target.portal),
-        text("target", target.target, ISCSI_NAME_BYTES),
-        integer("lun", target.lun, 0, U32_MAX),
-        text("initiator", target.initiator, ISCSI_NAME_BYTES),
-        ours?.[0] ?? null,
-        ours?.[1] ?? null,
-        theirs?.[0] ?? null,
-        theirs?.[1] ?? null,
-        flag("headerDigest", target.headerDigest),
-        integer("connectTimeoutMs", target.connectTimeoutMs, 1, TIMEOUT_MAX_MS, CONNECT_TIMEOUT_MS),
-      );
-    }
+      return addon.luOpenSg(...sgArguments(target));
+    case "iscsi":
+      return addon.luOpenIscsi(...iscsiArguments(target));
     default:
       throw invalid("transport is none of virtual, sg and iscsi.", { field: "transport" });
   }

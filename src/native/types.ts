@@ -1,6 +1,7 @@
 // The shapes that cross between the supervisor and the data plane. csrc/copy/engine.h,
 // csrc/transport/lu.h and csrc/device/device.h are the source of truth for their meaning; here they
 // have the units and ranges that TypeScript sees. Nothing here imports the addon.
+import type { Plane, PlaneEvents } from "../plane.js";
 
 /** How a command ended (csrc/transport/lu.h gt_outcome). Only "delivered" gives status and sense meaning. */
 export type Outcome = "delivered" | "transport" | "timed-out" | "aborted";
@@ -306,6 +307,46 @@ export interface Copy {
   close(): Promise<void>;
 }
 
+/** A device that is not of this process. */
+export type RealTarget = Extract<LuTarget, { readonly transport: "sg" | "iscsi" }>;
+
+/** What is left out has the default of csrc/fabric/target.h. */
+export interface PlaneOptions {
+  /** A punt that nobody answered by then ends with BUSY. */
+  readonly puntTimeoutMs?: number;
+  readonly reactors?: number;
+  readonly connections?: number;
+  readonly poolBytes?: bigint;
+  readonly queueDepth?: number;
+  readonly loginTimeoutMs?: number;
+  readonly spinUs?: number;
+}
+
+export interface TargetStats {
+  readonly connections: number;
+  readonly sessions: number;
+  readonly accepted: bigint;
+  readonly refused: bigint;
+  readonly pdusIn: bigint;
+  readonly pdusOut: bigint;
+  readonly bytesIn: bigint;
+  readonly bytesOut: bigint;
+  readonly rejects: bigint;
+  readonly digestErrors: bigint;
+  readonly protocolErrors: bigint;
+  readonly timeouts: bigint;
+  readonly starved: bigint;
+}
+
+/** The bridge's data plane of this process. Open, it keeps the process alive, as a listening server does. */
+export interface NativePlane extends Plane {
+  /** inline: the device never waits (its file is in memory), so that its commands need no thread of their own. */
+  addDevice(unit: number, device: EmulatedDevice, inline: boolean): void;
+  /** Opens a real device, which is the plane's own from then on; resolves with the largest transfer, bytes. */
+  addLu(unit: number, target: RealTarget, timeoutMs: number, slowTimeoutMs: number): Promise<number>;
+  stats(): TargetStats;
+}
+
 /** The data plane, as src/native/index.ts offers it. */
 export interface Native {
   openDisk(options: DiskOptions): EmulatedDevice;
@@ -314,6 +355,8 @@ export interface Native {
   createArena(bytes: bigint): Arena;
   /** onEvents is called on the event loop whenever take() has something new (coalesced). */
   startCopy(options: CopyOptions, onEvents: () => void): Copy;
+  /** Callbacks come on the event loop. close() before the devices that were added are closed for good. */
+  openPlane(options: PlaneOptions, events: PlaneEvents): NativePlane;
   crc32c(data: Uint8Array, seed?: number): number;
   /** Sends one datagram to $NOTIFY_SOCKET (sd_notify(3)). False when there is none. */
   sdNotify(state: string): boolean;

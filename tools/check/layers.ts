@@ -10,7 +10,7 @@ const TS_ROOMS: Readonly<Record<string, readonly string[]>> = {
   "src/sys": [],
   "src/wire": ["src/sys"],
   "src/types": [],
-  "src/native": ["src/sys", "src/wire"],
+  "src/native": ["src/sys", "src/wire", "src/types"],
   "src/device": ["src/native", "src/wire", "src/sys", "src/types"],
   "src/copy": ["src/device", "src/native", "src/wire", "src/sys", "src/types"],
   "src/admit": ["src/copy", "src/device", "src/wire", "src/sys", "src/types"],
