@@ -79,7 +79,13 @@ class Backup {
         return await this.#nextVolume(drive, current, this.#context.record.volumeEnded);
       const plan = this.#plan(current);
       const done = await this.#copy(drive, current, plan);
-      if (done.result === "volume-full") return await this.#nextVolume(drive, current, checkpointOf(done));
+      if (done.result === "volume-full") {
+        const whole = plan.summary !== undefined && done.streamOffset >= plan.summary.archiveBytes;
+        if (!whole) return await this.#nextVolume(drive, current, checkpointOf(done));
+        // Early warning came with the last block: there is room for the filemark (SSC-4 4.2.4), and no more to write.
+        await this.#checkpoint(checkpointOf(done));
+        return undefined;
+      }
       if (done.result === "cancelled") return await this.#cutShort(drive, current, done);
       if (done.result !== "ok") {
         // The tape is well: what is on it is ended, so that nobody appends in the middle of half an archive.

@@ -182,3 +182,39 @@ test("a cartridge that holds only its lead and one block, and cartridges that ar
     t.is(failure?.code, code, `${cartridges}: ${failure?.message}`);
   }
 });
+
+test("early warning with the last block of an archive, with one and with another cartridge to go on with", async (t) => {
+  const bench = await tapeBench(t, BYTES);
+  const whole = await backupOf(bench, ["WHOLE"], 4096);
+  const bytes = Number(whole.volumes?.[0]?.to);
+  for (const cartridges of [["LAST"], ["FIRST", "SPARE"]]) {
+    const [only = ""] = cartridges;
+    bench.limit(new Map([[only, bytes]]));
+    const { state, failure, volumes = [] } = await backupOf(bench, cartridges, 4096);
+    t.is(state, "succeeded", `${only}: ${failure?.code} ${failure?.message}`);
+    t.deepEqual(
+      volumes.map(({ cartridge }) => cartridge),
+      [only],
+    );
+    bench.limit(new Map());
+    const verify = await bench.run({ type: "verify", tape: { device: "tape0", cartridges: [only] } });
+    t.is(verify.state, "succeeded", verify.failure?.message);
+  }
+});
+
+test("a further cartridge that has no room for its lead and a block behind it ends the job, and says so", async (t) => {
+  const bench = await tapeBench(t, BYTES);
+  for (const blocks of [1, 3, 4]) {
+    const [first, second] = [`A${blocks}`, `B${blocks}`];
+    bench.limit(
+      new Map([
+        [first, 20 * 4096],
+        [second, blocks * 4096],
+      ]),
+    );
+    const { state, failure } = await backupOf(bench, [first, second, "SPARE"], 4096);
+    t.is(state, "failed", `${blocks} blocks`);
+    t.is(failure?.code, "MEDIA_TOO_SMALL", failure?.message);
+    t.regex(failure?.message ?? "", new RegExp(`Cartridge ${second} is too small`));
+  }
+});

@@ -77,7 +77,7 @@ export class BackupPlan {
     return this.#builder.take();
   }
 
-  /** Known when next() has given null. */
+  /** Known when next() has given the archive's last byte. */
   get summary(): ArchiveSummary | undefined {
     return this.#summary;
   }
@@ -108,7 +108,8 @@ export class BackupPlan {
     }
     const blocks = yield* this.#blockList();
     const manifest = yield* this.#manifest(first, totals, blocks);
-    yield* this.#inline(Buffer.alloc(END_BYTES));
+    // In one piece with the summary: whoever has all bytes of the archive on tape knows that these are all.
+    out.inline(Buffer.alloc(END_BYTES));
     out.filemarks(this.#options.filemarks ?? 1);
     const { members, dataBytes } = totals;
     const described = { offset: manifest.data, bytes: manifest.size, crc32c: this.#manifestCrc };
