@@ -69,6 +69,15 @@ export const ERRORS = {
     "The message came on a topic that is not for its kind, or asks for replies where they may not go.",
   ),
   MESSAGE_UNENCODABLE: row("system", "A value cannot be written as CBOR; a defect of the caller."),
+  // fabric
+  ISCSI_LOGIN_REFUSED: row(
+    "refused",
+    "An initiator's login was refused; `details.status` is the Status-Class and Status-Detail that it was told (RFC 7143 11.13.5).",
+  ),
+  ISCSI_TEXT_INVALID: row(
+    "input",
+    "The text of a login or text request breaks the rules of RFC 7143 6.1; the connection is closed.",
+  ),
   // keys and gate
   CLOCK_UNTRUSTED: row(
     "refused",
