@@ -142,6 +142,13 @@ uint16_t gt_attention_asc(unsigned attention) {
   }
 }
 
+uint16_t gt_device_take_attention(gt_device *device, int nexus) {
+  if (nexus < 0 || nexus >= GT_NEXUS_MAX) return 0;
+  if (!atomic_load_explicit(&device->nexuses[nexus].attentions, memory_order_acquire)) return 0;
+  unsigned attention = gt_attention_take(device, nexus);
+  return attention ? gt_attention_asc(attention) : 0;
+}
+
 bool gt_device_row(const gt_device *device, const uint8_t *cdb, const gt_row **row, bool *opcode_known) {
   const gt_device_class *class = device->class;
   size_t index = device->row_of[cdb[0]];

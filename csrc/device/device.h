@@ -19,6 +19,9 @@ typedef struct gt_device gt_device;
 enum { GT_NEXUS_MAX = 256 };
 int gt_device_attach(gt_device *device); /* nexus number, or -EBUSY; new nexus: UNIT ATTENTION 29h/00h */
 void gt_device_detach(gt_device *device, int nexus);
+/* Takes the most urgent unit attention of a nexus as ASC and ASCQ, for who reports it in the device's place; 0: none is
+ * pending. */
+uint16_t gt_device_take_attention(gt_device *device, int nexus);
 
 /* Executes io->cdb to its end on the calling thread and fills in the answer (outcome GT_DELIVERED,
  * status, sense, resid). Never calls io->done. */

@@ -8,11 +8,14 @@
  * that never waits: on the home thread, inside gt_task_start; every other: on a thread of the unit's own); the
  * answer always comes on the home thread.
  *
- * Ownership: the front end owns gt_task, its buffers and its place until `answered` is called; it is called exactly
- * once for every task for which gt_task_admit returned GT_ADMIT_GO and gt_task_start or gt_task_drop was called. A
- * nexus lives until gt_nexus_closed is told; it is closed with all its tasks answered.
+ * Ownership: from GT_ADMIT_GO on the plane has gt_task and its buffers on loan, until it calls `answered` (exactly
+ * once) or the front end calls gt_task_drop. A task whose data is still coming keeps its place when others abort it:
+ * the answer follows gt_task_start, at once. Only what the home itself asked for (gt_task_abort, gt_nexus_close)
+ * answers a task that was not started. `answered` may admit and start other tasks of the nexus; it must not free the
+ * nexus. A nexus is closed when all its tasks are answered and all that was asked of it is done (gt_nexus_closed).
  *
- * Memory: everything is allocated by gt_plane_open, gt_nexus_open and gt_plane_set_path. Nothing on the path of a task
+ * Memory: everything that a task needs is allocated by gt_plane_open, gt_nexus_open, gt_plane_add_* and
+ * gt_plane_set_path; the controlling functions allocate too (-ENOMEM: nothing happened). Nothing on the path of a task
  * is. */
 #ifndef GT_PLANE_H
 #define GT_PLANE_H
@@ -34,6 +37,9 @@ enum {
   GT_ATTENTIONS_MAX = 8,    /* pending unit attentions of a path; one more replaces the last by 2Fh/00h */
   GT_CLASSES = 16,          /* command classes; their meaning is the supervisor's */
 };
+/* In place of a unit's number: a path that leads to no device, but whose punts reach the supervisor (a place where a
+ * key can be presented). INQUIRY there says 3Fh: PERIPHERAL QUALIFIER 001b, no device; it is not in REPORT LUNS. */
+#define GT_NO_UNIT UINT32_MAX
 
 typedef struct gt_plane gt_plane;
 typedef struct gt_plane_nexus gt_plane_nexus;
@@ -83,7 +89,8 @@ int gt_plane_add_device(gt_plane *plane, uint32_t unit, gt_device *device, bool 
 /* A real device: every CDB goes through unchanged. From now on the plane owns lu and closes it. All nexuses are one
  * nexus there. timeout_ms: of ordinary commands; slow_timeout_ms: of GT_CLASS_SLOW. */
 int gt_plane_add_lu(gt_plane *plane, uint32_t unit, gt_lu *lu, uint32_t timeout_ms, uint32_t slow_timeout_ms);
-/* Paths to it are cleared, tasks aborted; returns at once, GT_NOTE_UNIT_GONE comes when nothing is left. */
+/* Paths to it are cleared, tasks aborted; returns at once, GT_NOTE_UNIT_GONE comes when nothing is left, and only then
+ * the number is free again. */
 int gt_plane_remove_unit(gt_plane *plane, uint32_t unit);
 
 /* ---- paths: what a nexus may do with a unit (supervisor, any time) ---- */
@@ -97,11 +104,13 @@ typedef struct gt_verdict {
   bool write_protected; /* MODE SENSE shows WP */
   uint64_t expires_ns;  /* CLOCK_MONOTONIC; from then on as if there were no path; 0: never */
 } gt_verdict;
-/* Makes or changes the path; one atomic swap for tasks that come in from now on. -ENOENT no such nexus or unit; -EBUSY
- * the LUN leads to another unit (clear it first). */
+/* Makes or changes the path; one atomic swap for tasks that come in from now on. A path that is made begins with the
+ * unit attention 29h/00h of a new nexus. unit may be GT_NO_UNIT. -ENOENT no such nexus or unit; -EBUSY the LUN leads to
+ * another unit (clear it first). Nexus numbers are not used again for a long time: an old one is -ENOENT. */
 int gt_plane_set_path(gt_plane *plane, uint32_t nexus, uint32_t lun, uint32_t unit, const gt_verdict *verdict);
-int gt_plane_clear_path(gt_plane *plane, uint32_t nexus, uint32_t lun); /* tasks of it are aborted */
-/* Unit attention for a path; the same one pending already is not queued twice. */
+int gt_plane_clear_path(gt_plane *plane, uint32_t nexus, uint32_t lun); /* its tasks end with TASK ABORTED */
+/* Unit attention for a path; the same one pending already is not queued twice. Reported in the order of SAM-5 5.14.3
+ * (29h and what follows it, then all others as they came). */
 int gt_plane_attention(gt_plane *plane, uint32_t nexus, uint32_t lun, uint8_t asc, uint8_t ascq);
 /* Aborts the tasks of a nexus (UINT32_MAX: of every one) on a unit, but those of `except` (UINT32_MAX: nobody). status
  * 0: without an answer (the nexus itself asked); else the status (TASK ABORTED where TAS=1, SAM-5 5.6). GT_NOTE_ABORTED
@@ -118,9 +127,10 @@ typedef struct gt_punt {
   uint32_t nexus, lun, unit;
   uint8_t cdb[GT_CDB_MAX], cdb_len;
   uint32_t alloc;      /* room for data-in */
-  const uint8_t *data; /* data-out, valid until answered or dropped */
+  const uint8_t *data; /* data-out, a copy; valid until it is answered or gt_plane_take_punts is called again */
   uint32_t data_len;
 } gt_punt;
+/* notify comes when there is something new after a take that returned less than max: take until it does. */
 size_t gt_plane_take_punts(gt_plane *plane, gt_punt *out, size_t max);
 /* status, sense, data-in (cut to the room: residual is computed). An id that timed out or was aborted: -ENOENT, nothing
  * happens. */
@@ -135,14 +145,16 @@ enum gt_note_kind {
   GT_NOTE_DRAINED,
   GT_NOTE_REFUSED,
   GT_NOTE_RESET,
-  GT_NOTE_NEXUS_CLOSED
+  GT_NOTE_NEXUS_CLOSED,
+  GT_NOTE_UNIT_DOWN /* its transport says that the link or device is gone for good: remove it, add it anew */
 };
 enum gt_refusal { GT_NO_PATH = 1, GT_EXPIRED, GT_NO_OPCODE, GT_NO_RIGHT, GT_READ_ONLY, GT_RESERVED };
 typedef struct gt_note {
   uint8_t kind;
   uint32_t nexus, lun, unit;
   uint64_t cookie;     /* ABORTED, DRAINED */
-  uint8_t why, opcode; /* REFUSED: the first one; counted per (nexus, lun, why), coalesced until it is taken */
+  uint8_t why, opcode; /* REFUSED: the first one; counted per (nexus, lun, why), coalesced until it is taken. lun
+                          UINT32_MAX: of several LUNs, nexus UINT32_MAX: of several nexuses (more than fit) */
   uint64_t count;      /* REFUSED: how many since the last note */
   uint8_t function; /* RESET: task management function (SAM-5 7): LOGICAL UNIT RESET 08h, TARGET RESET, I_T NEXUS RESET
                        10h */
@@ -172,7 +184,8 @@ int gt_nexus_open(gt_plane *plane, void (*wake)(void *context), void *context, u
 void gt_nexus_close(gt_plane_nexus *nexus);
 bool gt_nexus_closed(const gt_plane_nexus *nexus); /* no task left; gt_nexus_free may be called */
 void gt_nexus_free(gt_plane_nexus *nexus);
-/* Calls `answered` of what other threads finished; returns how many. */
+/* Calls `answered` of what other threads finished and does what the supervisor asked; returns how many were answered.
+ * Not inside `answered`. */
 int gt_nexus_run(gt_plane_nexus *nexus);
 
 enum gt_admit { GT_ADMIT_GO = 0, GT_ADMIT_ANSWERED = 1 };
@@ -188,11 +201,16 @@ struct gt_task {
   void *owner; /* front end's own */
 
   gt_plane_nexus *nexus; /* the plane's own from here on */
-  gt_path *path;
-  uint64_t ticket;
+  gt_path *path;         /* NULL: none, and the plane answers what is answered there */
   gt_task *next, *previous;
+  uint64_t ticket;
+  uint32_t seat; /* at the unit, or among the punts */
   uint8_t class_, handling, flags;
-  _Atomic uint8_t state;
+  uint8_t state;         /* home: where it is */
+  uint8_t ending, final; /* home: it is aborted, and ends with this status (0: without an answer) */
+  bool ran;              /* it may have had an effect */
+  bool passed;           /* the supervisor passed it on */
+  _Atomic bool asked;    /* the unit's thread is to abort it */
 };
 /* Judges by CDB and LUN alone, before any data was fetched. ANSWERED: io holds status and sense; `answered` is not
  * called. */
