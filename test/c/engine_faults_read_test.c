@@ -65,19 +65,25 @@ static void every_disk_fault(void) {
   }
 }
 
-/* LBAs [first, first + count) cannot be read. */
-static struct { uint64_t first, count; } bad;
+/* LBAs [first, first + count) cannot be read, but for every `well`th one behind the first. */
+static struct { uint64_t first, count, well; } bad;
+
+static bool is_bad(uint64_t lba) {
+  uint64_t in = lba - bad.first;
+  return in < bad.count && (!bad.well || (in + 1) % bad.well);
+}
 
 static bool unreadable(fake *f, gt_io *io) {
   (void)f;
   uint64_t lba = gt_load_be64(io->cdb + 2), blocks = gt_load_be32(io->cdb + 10);
-  if (io->cdb[0] != GT_READ_16 || lba >= bad.first + bad.count || lba + blocks <= bad.first) return false;
+  uint64_t end = lba + blocks;
+  while (lba < end && !is_bad(lba))
+    lba++;
+  if (io->cdb[0] != GT_READ_16 || lba == end) return false;
   memset(io->data, 0xdb, io->data_len); /* what a device leaves behind is not to be trusted */
   fake_error(io, GT_KEY_MEDIUM_ERROR, GT_ASC_UNRECOVERED_READ_ERROR);
   return true;
 }
-
-static bool is_bad(uint64_t lba) { return lba >= bad.first && lba < bad.first + bad.count; }
 
 /* Extents of which some follow each other on the disk, one begins and two end inside a block, and two share blocks. */
 static const struct {
@@ -121,7 +127,7 @@ static bool told_truly(const gt_event *e, uint8_t *lost) {
   return true;
 }
 
-static void zero_fill_at(uint64_t first, uint64_t count, uint32_t io_bytes) {
+static void zero_fill_at(uint64_t first, uint64_t count, uint64_t well, uint32_t io_bytes) {
   fake *disk = fake_disk(SECTOR, LBAS, 7), *to = fake_disk(SECTOR, 64, 9);
   rig_program p;
   rig r;
@@ -129,7 +135,7 @@ static void zero_fill_at(uint64_t first, uint64_t count, uint32_t io_bytes) {
   for (size_t i = 0; i < EXTENTS; i++)
     rig_extent(&p, disk, 0, extents[i].lba, extents[i].skip, extents[i].bytes, (uint32_t)i + 1);
   uint8_t *lost = calloc(1, p.stream_len);
-  bad.first = first, bad.count = count;
+  bad.first = first, bad.count = count, bad.well = well;
   size_t bytes = lose(&p, lost);
   disk->script = unreadable;
   rig_scatter(&p, (gt_seg){.op = GT_OP_EXTENT, .lu = 1, .addr = 3, .bytes = p.stream_len});
@@ -172,7 +178,7 @@ static void stop_at(uint64_t first) {
     rig_extent(&p, disk, 0, extents[i].lba, extents[i].skip, extents[i].bytes, (uint32_t)i + 1);
   uint8_t *lost = calloc(1, p.stream_len), *stream = malloc(p.stream_len);
   memcpy(stream, p.stream, p.stream_len);
-  bad.first = first, bad.count = 1;
+  bad.first = first, bad.count = 1, bad.well = 0;
   size_t bytes = lose(&p, lost), at = 0;
   memcpy(p.stream, stream, p.stream_len);
   while (at < p.stream_len && !lost[at])
@@ -199,12 +205,12 @@ static void stop_at(uint64_t first) {
 
 static void medium_errors(void) {
   TEST("medium errors at every block: every byte that can be read is copied, every other one is told of, once");
-  static const uint64_t runs[] = {1, 2, 3, 9};
+  static const struct { uint64_t count, well; } runs[] = {{1, 0}, {2, 0}, {3, 2}, {9, 0}, {9, 3}};
   static const uint32_t transfers[] = {SECTOR, 4 * SECTOR, 64 * SECTOR};
-  for (size_t i = 0; i < 4; i++)
+  for (size_t i = 0; i < 5; i++)
     for (size_t j = 0; j < 3; j++)
       for (uint64_t lba = 0; lba < LBAS; lba++)
-        zero_fill_at(lba, runs[i], transfers[j]);
+        zero_fill_at(lba, runs[i].count, runs[i].well, transfers[j]);
   TEST("without zero-fill each of them ends the run in front of it, and the run that goes on makes the same tape");
   for (uint64_t lba = 0; lba < LBAS; lba++)
     stop_at(lba);
