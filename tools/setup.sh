@@ -16,9 +16,9 @@ packages=(gcc g++ make cmake pkg-config libiscsi-dev e2fsprogs tar)
 if [ "$purpose" != demo ]; then
   # Peers that judge us: an MQTT broker, an iSCSI target with disk and tape, two more tars, file systems.
   # clang and its run-time library: fuzz targets of C. clang-format, cppcheck: style and lint of C. libatomic1: the
-  # current Node of the npm package needs it.
+  # current Node of the npm package needs it. strace: shows that what is acknowledged was synchronised.
   packages+=(mosquitto tgt libiscsi-bin libarchive-tools python3 openssl xfsprogs btrfs-progs mount util-linux procps
-    clang-14 libclang-rt-14-dev clang-format-14 cppcheck libatomic1)
+    clang-14 libclang-rt-14-dev clang-format-14 cppcheck libatomic1 strace)
 fi
 if [ "$purpose" = bench ]; then
   packages+=(qemu-utils qemu-block-extra)
