@@ -12,7 +12,8 @@
  * Known gap: libiscsi 1.19 looks at the response code of a SCSI Response only when a residual flag is set. A
  * target that says "target failure" (RFC 7143 11.4.3, code 01h) with neither flag is taken for GOOD there.
  * READ commands are guarded against that (iscsi_task.c); for others nothing that the library offers tells
- * the two apart.
+ * the two apart. Nor does looking ahead into the socket: the library reads on until there is nothing more while any
+ * command is outstanding, and so may take a response that has come after the look.
  *
  * Cost per command: the library takes its PDU and header from a cache of its own; a CHECK CONDITION costs
  * it two small allocations. */
