@@ -95,6 +95,7 @@ int gt_target_open_nexus(gt_target *target, uint32_t connection, uint32_t *nexus
 /* The PDU to send: header without digest, data without padding; TotalAHSLength and DataSegmentLength are filled in. Of
  * a Text Response StatSN, ExpCmdSN and MaxCmdSN too. enter: after this Login Response the full-feature phase begins,
  * and unless gt_target_open_nexus was called, it opens the nexus (*nexus; UINT32_MAX for discovery). nexus may be NULL.
+ * In answer to a Text Request `enter` changes initiator_max_recv alone (RFC 7143 13.12).
  * -ENOENT: gone; -EINVAL: a value of `enter` is out of bounds; -ENOSPC: no nexus is left. */
 int gt_target_answer(gt_target *target, uint32_t connection, const uint8_t header[GT_ISCSI_BHS], const void *data,
                      size_t data_len, const gt_full_feature *enter, uint32_t *nexus);
