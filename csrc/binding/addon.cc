@@ -6,6 +6,7 @@
 #include "copy.h"
 #include "device.h"
 #include "lu.h"
+#include "plane.h"
 
 extern "C" {
 #include "core/crc32c.h"
@@ -45,6 +46,8 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   ExportLu(env, exports);
   ExportArena(env, exports);
   ExportCopy(env, exports);
+  ExportPlane(env, exports);
+  ExportTarget(env, exports);
   exports.Set("crc32c", Napi::Function::New<Crc32c>(env, "crc32c"));
   exports.Set("lockFile", Napi::Function::New<LockFile>(env, "lockFile"));
   exports.Set("notify", Napi::Function::New<Notify>(env, "notify"));

@@ -4,6 +4,7 @@
 
 #include "copy.h"
 #include "lu.h"
+#include "plane.h"
 
 namespace gantry {
 
@@ -19,6 +20,9 @@ void Host::Install(Napi::Env env) {
 
 void Host::OnEnd(void *data) {
   auto *host = static_cast<Host *>(data);
+  for (const auto &plane : host->planes)
+    plane->Shutdown();
+  host->planes.clear();
   for (const auto &copy : host->copies)
     copy->Cancel();
   for (const auto &copy : host->copies)

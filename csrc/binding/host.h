@@ -20,6 +20,7 @@ namespace gantry {
 
 class CopyCore;
 class LuCore;
+class PlaneCore;
 
 // Something that a native thread has for the event loop. Posted by any thread, opened on the loop; a
 // letter that the end of the environment overtakes is dropped unopened, on the loop too.
@@ -82,6 +83,7 @@ public:
   // What has threads of its own; on the event loop only.
   std::unordered_set<std::shared_ptr<CopyCore>> copies;
   std::unordered_set<std::shared_ptr<LuCore>> lus;
+  std::unordered_set<std::shared_ptr<PlaneCore>> planes;
 
 private:
   // Runs when the environment ends, however it ends: copies first, for they use LUs.
