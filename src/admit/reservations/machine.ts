@@ -1,6 +1,5 @@
 // Every command that reservations decide: RESERVE and RELEASE, PERSISTENT RESERVE IN and OUT, and the two whose
 // conflict hangs on their CDB. State and command in, Step out; one unit, any device type.
-import { STATUS } from "../../wire/names.js";
 import {
   decodePrOut,
   encodeCapabilities,
@@ -104,9 +103,10 @@ function persistentIn(state: UnitReservations, cdb: Uint8Array): Step {
   if (state.reserved !== undefined) return conflict(state);
   const action = (cdb[1] ?? 0) & 0x1f;
   if (action > PR_IN.READ_FULL_STATUS) return invalidField(state);
-  if (action === PR_IN.REPORT_CAPABILITIES) return answered(state, encodeCapabilities(state.aptpl));
-  if (state.lost) return informationLost(state);
-  return answered(state, inData(state, action));
+  if (action !== PR_IN.REPORT_CAPABILITIES && state.lost) return informationLost(state);
+  const data = action === PR_IN.REPORT_CAPABILITIES ? encodeCapabilities(state.aptpl) : inData(state, action);
+  const room = ((cdb[7] ?? 0) << 8) | (cdb[8] ?? 0);
+  return answered(state, data.subarray(0, room));
 }
 
 function inData(state: UnitReservations, action: number): Uint8Array {
@@ -187,5 +187,8 @@ export function unitReset(state: UnitReservations): UnitReservations {
   return withoutReserved(state);
 }
 
-/** Whether the answer is GOOD. */
-export const isGood = (step: Step): boolean => step.answer.status === STATUS.GOOD;
+/** Whether a step gives somebody a reservation that was not there before: what a running job forbids. */
+export function isReserving(before: UnitReservations, after: UnitReservations): boolean {
+  const taken = after.reservation !== undefined && after.reservation !== before.reservation;
+  return taken || (after.reserved !== undefined && before.reserved === undefined);
+}

@@ -77,6 +77,12 @@ export function standingOf(state: UnitReservations, nexus: NexusText): Standing 
   return isWriteExclusive(reservation.type) ? "write-exclusive" : "exclusive-access";
 }
 
+/** Every nexus that holds the persistent reservation; none: there is none. */
+export function persistentHolders({ reservation, registrations }: UnitReservations): readonly NexusText[] {
+  if (reservation === undefined) return [];
+  return reservation.holder === undefined ? registrations.map(({ nexus }) => nexus) : [reservation.holder];
+}
+
 /** Who holds the unit, for people: every refusal can say it. */
 export interface HolderFacts {
   readonly kind: "reserve" | "persistent" | "lost";
@@ -92,7 +98,10 @@ export function holderFacts(state: UnitReservations): HolderFacts | undefined {
     return { kind: "reserve", holders: [state.reserved.nexus], sinceMs: state.reserved.sinceMs };
   const { reservation } = state;
   if (reservation === undefined) return undefined;
-  const holders =
-    reservation.holder === undefined ? state.registrations.map(({ nexus }) => nexus) : [reservation.holder];
-  return { kind: "persistent", type: reservation.type, holders, sinceMs: reservation.sinceMs };
+  return {
+    kind: "persistent",
+    type: reservation.type,
+    holders: persistentHolders(state),
+    sinceMs: reservation.sinceMs,
+  };
 }

@@ -73,3 +73,18 @@ export const informationLost = (state: UnitReservations): Step => check(state, [
 /** One attention for each of these but the sender. */
 export const tell = (nexuses: readonly NexusText[], sender: NexusText, code: AttentionCode): readonly Attention[] =>
   [...new Set(nexuses)].filter((nexus) => nexus !== sender).map((nexus) => ({ nexus, code }));
+
+/** What an operator does: nothing is left, and everybody who held or was registered is told. */
+export function cleared(state: UnitReservations): {
+  state: UnitReservations;
+  attentions: readonly Attention[];
+} {
+  const nexuses = [
+    ...state.registrations.map(({ nexus }) => nexus),
+    ...(state.reserved === undefined ? [] : [state.reserved.nexus]),
+  ];
+  return {
+    state: { generation: (state.generation + 1) % 2 ** 32, aptpl: false, registrations: [], lost: false },
+    attentions: tell(nexuses, "", ATTENTION.RESERVATIONS_PREEMPTED),
+  };
+}
