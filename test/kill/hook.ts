@@ -38,12 +38,13 @@ function mark(): void {
     up,
     inside,
     engines,
-    jobs: [...jobs].map(([jobId, { spec, state, volumeEnded, current }]) => ({
+    jobs: [...jobs].map(([jobId, { spec, state, volumeEnded, current, written }]) => ({
       type: spec.type,
       state,
       changing: volumeEnded !== undefined || (current !== undefined && current.index > 0 && current.placed !== true),
       paused: wishes.get(jobId)?.paused === true,
       cancelling: wishes.get(jobId)?.cancel === true,
+      readingBack: written !== undefined,
     })),
   };
   // One write of one length: a reader after the kill finds all of it.

@@ -57,6 +57,7 @@ export interface Marks {
     readonly changing: boolean;
     readonly paused: boolean;
     readonly cancelling: boolean;
+    readonly readingBack: boolean;
   }[];
 }
 
@@ -70,6 +71,8 @@ export const PHASES = [
   "running restore",
   "running verify",
   "running clone",
+  "running scrub",
+  "reading back",
   "changing cartridges",
   "checkpoint",
   "paused",
@@ -95,10 +98,11 @@ export function phasesOf(marks: Marks | undefined, jobs: boolean): Phase[] {
     const phase = OF_PLACE[place];
     if (phase !== undefined) found.add(phase);
   }
-  for (const { type, state, changing, paused, cancelling } of marks?.jobs ?? []) {
+  for (const { type, state, changing, paused, cancelling, readingBack } of marks?.jobs ?? []) {
     if (state === "queued" && marks?.up === true) found.add("queued");
     if (state !== "running") continue;
     if ((marks?.engines ?? 0) > 0) found.add(`running ${type}` as Phase);
+    if (readingBack) found.add("reading back");
     if (changing) found.add("changing cartridges");
     if (paused) found.add("paused");
     if (cancelling) found.add("cancelling");

@@ -2,6 +2,8 @@
 // and not begun (one that never ends holds the queue): the journal has its archive id and times, so every copy that is
 // run must make the same tapes. In "archived" there is an archive to read, and lists to read it by. And what jobs
 // make of them when nobody disturbs them.
+
+import { randomUUID } from "node:crypto";
 import { cpSync, mkdirSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { CommandToSend } from "../../src/control/messages/commands.js";
@@ -30,6 +32,7 @@ export interface Origin {
   readonly restored: Buffer;
   readonly cloned: Buffer;
   readonly verified: JobReport;
+  readonly scrubbed: JobReport;
   /** A new machine on a copy of such a folder. */
   copy(of: Folder, name: string, options: Choice): Promise<Machine>;
 }
@@ -80,6 +83,7 @@ export async function makeOrigin(directory: string, mib: number): Promise<Origin
   const restored = await maker.read("restore", list);
   const cloned = await maker.read("clone", list);
   const verified = await maker.read("verify", list);
+  const scrubbed = await maker.read("scrub", list);
   return {
     server,
     list,
@@ -88,6 +92,7 @@ export async function makeOrigin(directory: string, mib: number): Promise<Origin
     restored: restored.target,
     cloned: cloned.target,
     verified: verified.report,
+    scrubbed: scrubbed.report,
     copy: (of, name, choice) => maker.copy(of, name, choice),
   };
 }
@@ -134,7 +139,7 @@ class Maker {
       return spec;
     };
     await backup("holder", "tape1", ["H00001"], { priority: 1, options: { bytesPerS: 1n } });
-    const options = { tapeBlockBytes: BLOCK, sha256: true };
+    const options = { tapeBlockBytes: BLOCK, sha256: true, ...(jobId === "span" ? { readBack: true } : {}) };
     const spec = await backup(jobId, "tape0", cartridges, { priority: 200, options });
     await machine.kill();
     await machine.close(true);
@@ -162,17 +167,18 @@ class Maker {
     await bridge.sendList(back, "target");
     const disk = { device: "disk0" };
     const tape = { device: "tape0", cartridges: [ARCHIVE] };
-    const options = { tapeBlockBytes: 1024 };
-    const report = await bridge.run({ jobId: "made", type: "backup", disk, tape, ...list, options });
+    // A scrub goes on at the tape file that it was at: it needs several.
+    for (const position of ["overwrite", "append", "append"] as const) {
+      const options = { tapeBlockBytes: 1024, position };
+      const jobId = `made-${position}-${randomUUID()}`;
+      const report = await bridge.run({ jobId, type: "backup", disk, tape, ...list, options });
+      if (report.state !== "succeeded") throw new Error(`the archive: ${report.failure?.message}`);
+    }
     await machine.stop();
     await machine.close(true);
-    if (report.state !== "succeeded") throw new Error(`the archive: ${report.failure?.message}`);
   }
 
-  async read(
-    type: "restore" | "clone" | "verify",
-    list: Pick<Spec, "listId" | "volume">,
-  ): Promise<{ target: Buffer; report: JobReport }> {
+  async read(type: Reading, list: Pick<Spec, "listId" | "volume">): Promise<{ target: Buffer; report: JobReport }> {
     const machine = await this.copy("archived", `undisturbed-${type}`, PLAIN);
     await machine.bridge.start();
     const report = await machine.bridge.run(readingJob("undisturbed", type, list));
@@ -184,12 +190,10 @@ class Maker {
   }
 }
 
+export type Reading = "restore" | "clone" | "verify" | "scrub";
+
 /** A job on what is archived, without its key. */
-export function readingJob(
-  jobId: string,
-  type: "restore" | "clone" | "verify",
-  list: Pick<Spec, "listId" | "volume">,
-): Omit<Spec, "keys"> {
+export function readingJob(jobId: string, type: Reading, list: Pick<Spec, "listId" | "volume">): Omit<Spec, "keys"> {
   const tape = { device: "tape0", cartridges: [ARCHIVE] };
   switch (type) {
     case "restore":

@@ -10,6 +10,7 @@ import type { Machine } from "./machine.js";
 import { type Moment, type Place, phasesOf } from "./moment.js";
 import { type Accepted, type Folder, type Origin, tapesOf } from "./origin.js";
 import type { Lot } from "./random.js";
+import { readersOf } from "./readers.js";
 import type { Tally } from "./tally.js";
 
 const PATIENCE_MS = 90_000;
@@ -202,6 +203,7 @@ export class Round {
       must(texts.size === 1, `${jobId} has ${texts.size} different reports: ${[...texts].join("\n")}`);
     }
     await this.#up();
+    this.#readers();
     await this.machine.stop();
     await this.#tidy();
     this.tally.jobs += reports.length;
@@ -236,7 +238,16 @@ export class Round {
     must(found, `the report of ${jobId} is not retained at the server`);
   }
 
-  /** Nothing half-made, and no reader of the store that is no more. */
+  /** Readers of the store are the daemon's that runs, and none of those that were killed. */
+  #readers(): void {
+    const pid = this.machine.marks()?.pid ?? 0;
+    const pids = readersOf(join(this.machine.options.directory, "state"));
+    must(pids.includes(pid), `the store's reader table does not have the daemon, ${pid}: ${pids.join(", ")}`);
+    const stale = pids.filter((other) => other !== pid);
+    must(stale.length === 0, `readers of the store that are no more, beside ${pid}: ${stale.join(", ")}`);
+  }
+
+  /** Nothing half-made, and a store that opens. */
   async #tidy(): Promise<void> {
     const { directory } = this.machine.options;
     const known = /^(gantry\.mdb|gantry\.mdb-lock|gantryd\.lock)$/;

@@ -2,11 +2,12 @@
 // acknowledged and what came out.
 import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
+import { inspect, isDeepStrictEqual } from "node:util";
 import { issueKey } from "../../tools/broker/key-commands.js";
 import { BRIDGE } from "../lib/bridge.js";
 import { sendChunkedList } from "./lists.js";
 import type { Moment, Place } from "./moment.js";
-import { readingJob, SPAN_MIB, type Spec, tapesOf } from "./origin.js";
+import { type Reading, readingJob, SPAN_MIB, type Spec, tapesOf } from "./origin.js";
 import { difference, must, type Round } from "./round.js";
 
 export type Scenario = (round: Round) => Promise<void>;
@@ -44,8 +45,9 @@ async function backup(round: Round, jobId: "one" | "span"): Promise<void> {
   round.sameTapes(round.origin.accepted[jobId]);
 }
 
-async function reading(round: Round, type: "restore" | "verify" | "clone"): Promise<void> {
-  const tgtd = round.group && type !== "verify" && round.lot.next() < 0.5;
+async function reading(round: Round, type: Reading): Promise<void> {
+  const disk = type === "restore" || type === "clone";
+  const tgtd = round.group && disk && round.lot.next() < 0.5;
   await round.begin("archived", PACE, { tgtd });
   round.machine.launch();
   const jobId = `${type}-${round.name}`;
@@ -56,9 +58,14 @@ async function reading(round: Round, type: "restore" | "verify" | "clone"): Prom
   await round.kill(places, () => round.ended(jobId));
   const [report] = await round.settled([jobId]);
   must(report?.state === "succeeded", `${type} ${report?.state}: ${report?.failure?.message}`);
-  const { restored, cloned, verified } = round.origin;
-  if (type !== "verify") round.sameDisk(readFileSync(round.machine.target), type === "restore" ? restored : cloned);
-  else must(report.membersDone === verified.membersDone, `verified ${report.membersDone} of ${verified.membersDone}`);
+  const { restored, cloned, verified, scrubbed } = round.origin;
+  if (disk) round.sameDisk(readFileSync(round.machine.target), type === "restore" ? restored : cloned);
+  else {
+    const wanted = type === "verify" ? verified : scrubbed;
+    must(report.membersDone === wanted.membersDone, `${type}: ${report.membersDone} of ${wanted.membersDone} members`);
+    must(isDeepStrictEqual(report.files, wanted.files), `a scrub found other tape files: ${inspect(report.files)}`);
+    must(isDeepStrictEqual(report.miscompares, wanted.miscompares), `${type} found ${inspect(report.miscompares)}`);
+  }
 }
 
 async function withKey(round: Round, spec: Omit<Spec, "keys">): Promise<Spec> {
@@ -258,6 +265,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   restore: (round) => reading(round, "restore"),
   verify: (round) => reading(round, "verify"),
   clone: (round) => reading(round, "clone"),
+  scrub: (round) => reading(round, "scrub"),
   pause: pausing,
   cancel: cancelling,
   accept: accepting,
