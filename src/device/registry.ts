@@ -166,6 +166,11 @@ export class DeviceRegistry {
     }
   }
 
+  /** How a device is reached, with its secrets as they are now. Throws DEVICE_UNKNOWN, DEVICE_UNUSABLE. */
+  target(name: string): LuTarget {
+    return this.#target(this.config(name));
+  }
+
   #target(config: DeviceConfig): LuTarget {
     if (config.transport === "sg") {
       return {

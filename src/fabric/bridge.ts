@@ -1,0 +1,273 @@
+// The bridge itself: servers log in, get the paths that zones and keys give them, and are followed until they go. Here
+// the parts meet: the data plane, the login door, the units, the path keeper and the arbiter.
+import { randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { ConfiguredCredentials, type Credentials, readSecret, type SecretSource } from "../admit/credentials.js";
+import type { DeviceRegistry } from "../device/registry.js";
+import type { Native, NativePlane, TargetStats } from "../native/types.js";
+import type { ClassRow, PathStats, PlaneNote, Punt } from "../plane.js";
+import type { Clock, Timers } from "../sys/clock.js";
+import type { Logger } from "../sys/log.js";
+import { LogLimit } from "../sys/log-limit.js";
+import { LoginDoor, type RefusedLogin, type SessionFacts } from "./iscsi/door.js";
+import { GuessGuard } from "./iscsi/guess-guard.js";
+import { ConfiguredDirectory, devicesInMaps, type FabricSettings, lunsFor, relativePort } from "./lun-map.js";
+import { Portals } from "./portals.js";
+import { type UnitFacts, Units } from "./units.js";
+
+/** RFC 7143 11.9.1: the target ends all connections of the session. */
+const ASYNC_DROP_SESSION = 3;
+const LOG_PERIOD_MS = 60_000;
+
+/** One LUN of a session as the configuration has it: what keys and reservations make of it is the keeper's. */
+export interface MappedLun {
+  readonly lun: number;
+  readonly device: string;
+  /** Number in the data plane. */
+  readonly unit: number;
+}
+
+export interface BridgeSession extends SessionFacts {
+  /** Relative target port identifier. */
+  readonly port: number;
+  readonly sinceMs: number;
+  /** Devices that can be reached now. */
+  readonly luns: readonly MappedLun[];
+}
+
+/** Decides what each session may do with each of its LUNs, and sets the paths. */
+export interface PathKeeper {
+  /** Sets every path of a new session before it returns. */
+  opened(session: BridgeSession): void;
+  /** Other LUNs than before. */
+  mapped(session: BridgeSession): void;
+  closed(nexus: number): void;
+  onPunt(punt: Punt): void;
+  onNote(note: PlaneNote): void;
+}
+
+export interface BridgeOptions {
+  readonly native: Pick<Native, "openPlane">;
+  readonly devices: Pick<DeviceRegistry, "config" | "emulated" | "target">;
+  readonly settings: FabricSettings;
+  readonly classes: readonly ClassRow[];
+  readonly keeper: (plane: NativePlane) => PathKeeper;
+  readonly keySecrets?: SecretSource;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly log: Logger;
+}
+
+export interface SessionView extends Omit<BridgeSession, "luns"> {
+  readonly luns: readonly (MappedLun & Partial<PathStats>)[];
+}
+
+export class Bridge {
+  readonly #options: BridgeOptions;
+  readonly #plane: NativePlane;
+  readonly #keeper: PathKeeper;
+  readonly #units: Units;
+  readonly #portals: Portals;
+  readonly #door: LoginDoor;
+  readonly #sessions = new Map<number, BridgeSession>();
+  readonly #refusals: LogLimit;
+  #settings: FabricSettings;
+  #credentials: Credentials;
+
+  private constructor(options: BridgeOptions) {
+    const { native, clock, timers, log, settings } = options;
+    this.#options = options;
+    this.#settings = settings;
+    this.#refusals = new LogLimit({
+      clock,
+      lines: 20,
+      periodMs: LOG_PERIOD_MS,
+      onSkipped: (count) => log.warn({ count }, "more logins were refused than were logged"),
+    });
+    this.#plane = native.openPlane(
+      {},
+      {
+        onLogin: (request) => this.#door.onLogin(request),
+        onGone: (connection) => this.#door.onGone(connection),
+        onColdReset: (nexus) => this.#coldReset(nexus),
+        onPunt: (punt) => this.#keeper.onPunt(punt),
+        onNote: (note) => this.#note(note),
+      },
+    );
+    this.#plane.classes(options.classes);
+    this.#keeper = options.keeper(this.#plane);
+    this.#portals = new Portals(this.#plane);
+    this.#credentials = this.#credentialsOf(settings);
+    this.#units = new Units({
+      plane: this.#plane,
+      devices: options.devices,
+      timers,
+      log,
+      onChange: (device) => this.#remap(device),
+    });
+    this.#door = new LoginDoor({
+      plane: this.#plane,
+      directory: new ConfiguredDirectory(
+        () => this.#settings,
+        () => this.#portals.all(),
+      ),
+      credentials: {
+        mustProve: (initiator, portal) => this.#credentials.mustProve(initiator, portal),
+        known: (initiator) => this.#credentials.known(initiator),
+        secrets: (initiator, chapName) => this.#credentials.secrets(initiator, chapName),
+        own: () => this.#credentials.own(),
+      },
+      guard: new GuessGuard(clock),
+      clock,
+      timers,
+      random: randomBytes,
+      onSession: (facts) => this.#opened(facts),
+      onRefused: (refused) => this.#refused(refused),
+      onDefect: (error) => log.error({ error }, "a login met a defect of the bridge"),
+    });
+  }
+
+  /** Opens the plane and listens. Rejects with PORTAL_UNUSABLE, CONFIG_INVALID; then nothing runs. */
+  static async start(options: BridgeOptions): Promise<Bridge> {
+    const bridge = new Bridge(options);
+    try {
+      bridge.#units.want(devicesInMaps(options.settings));
+      await bridge.#portals.set(options.settings.iscsi.portals);
+      return bridge;
+    } catch (error) {
+      await bridge.stop();
+      throw error;
+    }
+  }
+
+  /** Takes over another configuration while sessions run. @throws CONFIG_INVALID when a secret cannot be used: nothing changed */
+  async reload(settings: FabricSettings): Promise<void> {
+    this.#credentials = this.#credentialsOf(settings);
+    this.#settings = settings;
+    const names = new Set(settings.target.map(({ name }) => name));
+    this.#units.want(devicesInMaps(settings));
+    for (const session of [...this.#sessions.values()]) {
+      const port = this.#portals.byNumber(session.portal);
+      if (!names.has(session.target) || port === undefined || !settings.iscsi.portals.includes(port.address))
+        this.#plane.closeNexus(session.nexus, ASYNC_DROP_SESSION);
+      else this.#map(session);
+    }
+    await this.#portals.set(settings.iscsi.portals);
+  }
+
+  async stop(): Promise<void> {
+    this.#units.stop();
+    this.#door.close();
+    for (const { nexus } of this.#sessions.values()) this.#plane.closeNexus(nexus, ASYNC_DROP_SESSION);
+    await this.#plane.close();
+    for (const nexus of this.#sessions.keys()) this.#keeper.closed(nexus);
+    this.#sessions.clear();
+  }
+
+  /** Sessions with what went over their paths. */
+  sessions(): readonly SessionView[] {
+    return [...this.#sessions.values()].map((session) => ({
+      ...session,
+      luns: session.luns.map((entry) => ({ ...entry, ...this.#statsOf(session.nexus, entry.lun) })),
+    }));
+  }
+
+  units(): readonly UnitFacts[] {
+    return this.#units.facts();
+  }
+
+  facts(): { readonly portals: readonly string[]; readonly sessions: number } & Pick<TargetStats, "connections"> {
+    const portals = this.#portals.all().map(({ address }) => address);
+    return { portals, sessions: this.#sessions.size, connections: this.#plane.stats().connections };
+  }
+
+  #opened(facts: SessionFacts): void {
+    const { clock, log } = this.#options;
+    const session: BridgeSession = {
+      ...facts,
+      port: relativePort(this.#settings, facts.target),
+      sinceMs: clock.nowMs(),
+      luns: this.#lunsOf(facts),
+    };
+    this.#keeper.opened(session);
+    this.#sessions.set(facts.nexus, session);
+    const { initiator, target, peer, nexus } = facts;
+    log.info({ initiator, target, peer, nexus }, "a server logged in");
+  }
+
+  #lunsOf({ target, initiator }: Pick<SessionFacts, "target" | "initiator">): readonly MappedLun[] {
+    return lunsFor(this.#settings, target, initiator).flatMap(({ lun, device }) => {
+      const unit = this.#units.number(device);
+      return unit === undefined ? [] : [{ lun, device, unit }];
+    });
+  }
+
+  /** A unit came or went. */
+  #remap(device: string): void {
+    for (const session of [...this.#sessions.values()]) {
+      const had = session.luns.some((entry) => entry.device === device);
+      const has = this.#settings.target.some(
+        ({ name, luns }) => name === session.target && luns.some((entry) => entry.device === device),
+      );
+      if (had || has) this.#map(session);
+    }
+  }
+
+  #map(before: BridgeSession): void {
+    const session = { ...before, luns: this.#lunsOf(before), port: relativePort(this.#settings, before.target) };
+    this.#sessions.set(session.nexus, session);
+    this.#keeper.mapped(session);
+  }
+
+  #note(note: PlaneNote): void {
+    if (note.kind === "unit-down") this.#units.down(note.unit);
+    if (note.kind === "nexus-closed") {
+      const session = this.#sessions.get(note.nexus);
+      this.#sessions.delete(note.nexus);
+      this.#keeper.closed(note.nexus);
+      this.#door.onNexusClosed(note.nexus);
+      if (session !== undefined) {
+        const { initiator, target, peer, nexus } = session;
+        this.#options.log.info({ initiator, target, peer, nexus }, "a server is gone");
+      }
+    }
+    this.#keeper.onNote(note);
+  }
+
+  /** TARGET COLD RESET ends all sessions of the target (RFC 7143 11.5.1); the front end has ended the asker's own. */
+  #coldReset(nexus: number): void {
+    const target = this.#sessions.get(nexus)?.target;
+    for (const session of this.#sessions.values())
+      if (session.target === target) this.#plane.closeNexus(session.nexus, ASYNC_DROP_SESSION);
+  }
+
+  #refused({ peer, initiator, status, reason }: RefusedLogin): void {
+    if (this.#refusals.take())
+      this.#options.log.warn({ peer, initiator, status: status.toString(16).padStart(4, "0") }, reason);
+  }
+
+  #statsOf(nexus: number, lun: number): Partial<PathStats> {
+    try {
+      return this.#plane.pathStats(nexus, lun);
+    } catch {
+      // No key gives a path there.
+      return {};
+    }
+  }
+
+  #credentialsOf({ iscsi }: FabricSettings): Credentials {
+    const read = (file: string): Uint8Array => readSecret(readFileSync(file, "utf8"), file);
+    const { target_user: user, target_secret_file: file, authentication } = iscsi;
+    return new ConfiguredCredentials({
+      authentication,
+      isLoopback: (portal) => this.#portals.byNumber(portal)?.loopback ?? false,
+      configured: iscsi.credentials.map((entry) => ({
+        initiator: entry.initiator,
+        name: entry.user,
+        secret: read(entry.secret_file),
+      })),
+      ...(user === undefined || file === undefined ? {} : { own: { name: user, secret: read(file) } }),
+      ...(this.#options.keySecrets === undefined ? {} : { keys: this.#options.keySecrets }),
+    });
+  }
+}
