@@ -166,7 +166,11 @@ export class Arbiter {
       throw new GantryError("DEVICE_RESERVED", `${device} is reserved: ${this.holder(device)}.`, {
         details: { device },
       });
-    const lost = (): void => onLost(device, this.holder(device) ?? "nobody");
+    let told = false;
+    const lost = (): void => {
+      if (!told) onLost(device, this.holder(device) ?? "nobody");
+      told = true;
+    };
     this.#jobs.add(device, { jobId, access, sinceMs: clock.nowMs(), onLost: lost });
     this.#changed(device, `job ${jobId} took it`);
   }
