@@ -155,7 +155,11 @@ const steps: Step[] = [
   {
     name: "tsan",
     title: "C tests with threads under ThreadSanitizer",
-    run: () => ctest("thread", "build/tsan", ["-R", "engine|ring|virtual|runner|iscsi_answers|transport|disk_test|stress|fabric"]),
+    run: () =>
+      ctest("thread", "build/tsan", [
+        "-R",
+        "engine|ring|virtual|runner|iscsi_answers|transport|disk_test|stress|fabric",
+      ]),
   },
   {
     name: "fuzz",
