@@ -21,6 +21,7 @@ export const CLAIM = {
   CRITICAL: -70007,
   REPLACES: -70008,
   REVOKE: -70009,
+  CHAP: -70010,
 } as const;
 
 /** 9999-12-31T23:59:59Z, seconds: the last moment that a claim may name. */

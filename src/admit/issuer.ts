@@ -4,8 +4,10 @@ import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject,
 import { GantryError } from "../sys/errors.js";
 import type { CborKey, CborValue } from "../wire/cbor-strict.js";
 import { HEADER, signSign1 } from "./cose.js";
+import type { ChapSecret } from "./credentials.js";
 import { type IssuerKey, publicKeyText, thumbprint } from "./issuer-key.js";
 import { DEFAULT_PRIORITY, encodeKey, type Key } from "./key.js";
+import { sealChap } from "./key-chap.js";
 import { encodeRevocation, type RevocationOrder } from "./revocation.js";
 
 export interface IssuerKeyPair {
@@ -25,7 +27,7 @@ export interface Signed<T> {
 
 /** What the caller of issue() decides; the rest is filled in. */
 export type KeyRequest = Pick<Key, "holder" | "audience" | "devices" | "rights" | "expiresMs" | "epoch"> &
-  Partial<Pick<Key, "id" | "notBeforeMs" | "priority" | "media" | "maxBytes" | "replaces">>;
+  Partial<Pick<Key, "id" | "notBeforeMs" | "priority" | "media" | "maxBytes" | "replaces" | "chap">>;
 
 export function generateIssuerKeyPair(): IssuerKeyPair {
   const { privateKey, publicKey } = generateKeyPairSync("ed25519");
@@ -57,6 +59,11 @@ export class Issuer {
   /** The public half, for a ring in the same process. */
   get issuerKey(): IssuerKey {
     return { kid: this.kid, issuer: this.name, publicKey: createPublicKey(this.#privateKey) };
+  }
+
+  /** The claim `chap` of a key that comes with this name and secret. */
+  seal(chap: ChapSecret): Uint8Array {
+    return sealChap(chap, Uint8Array.from(this.#random(16)));
   }
 
   issue(request: KeyRequest, nowMs: number): Signed<Key> {

@@ -6,12 +6,15 @@ import type { Store, StoreKey } from "../sys/store.js";
 import { CBOR_STRICT_MAX, type CborValue, decodeCbor, encodeCbor } from "../wire/cbor-strict.js";
 import { toHex } from "../wire/hex.js";
 import { decodeSign1 } from "./cose.js";
+import type { ChapSecret } from "./credentials.js";
 import { decodeRevocation, type RevocationOrder } from "./revocation.js";
 
 export interface KeyRecord {
   readonly token: Uint8Array;
   /** Ids of keys that this one stands in for, oldest first. */
   readonly aliases: readonly Uint8Array[];
+  /** CHAP name and secret that came with the key; lies here in clear, since CHAP needs it so. */
+  readonly chap?: ChapSecret | undefined;
 }
 
 export interface StoredOrder {
@@ -23,7 +26,7 @@ export interface StoredOrder {
 
 const KEYS: StoreKey = ["keys", "installed"];
 const ORDERS: StoreKey = ["keys", "revoked"];
-/** A token, and at most 64 aliases of 32 bytes. */
+/** A token, at most 64 aliases of 32 bytes, and a CHAP name and secret. */
 const RECORD_MAX = CBOR_STRICT_MAX + 4096;
 
 export const keyRecordName = (id: Uint8Array): StoreKey => [...KEYS, toHex(id)];
@@ -31,13 +34,20 @@ export const keyRecordName = (id: Uint8Array): StoreKey => [...KEYS, toHex(id)];
 /** The same order sent twice is one record. */
 export const orderRecordName = (payload: Uint8Array): StoreKey => [...ORDERS, sha256(payload)];
 
-export const packKey = (record: KeyRecord): Uint8Array => encodeCbor([record.token, record.aliases]);
+export const packKey = (record: KeyRecord): Uint8Array =>
+  encodeCbor([
+    record.token,
+    record.aliases,
+    ...(record.chap === undefined ? [] : [record.chap.name, record.chap.secret]),
+  ]);
 
 /** @throws GantryError KEY_RING_CORRUPT, CBOR_INVALID */
 export function unpackKey(value: Uint8Array): KeyRecord {
-  const [token, aliases] = list(decodeCbor(value, RECORD_MAX));
+  const [token, aliases, name, secret] = list(decodeCbor(value, RECORD_MAX));
   if (!(token instanceof Uint8Array)) throw new GantryError("KEY_RING_CORRUPT", "A stored key has no token.");
-  return { token, aliases: list(aliases).filter((alias) => alias instanceof Uint8Array) };
+  const chap = typeof name === "string" && secret instanceof Uint8Array ? { name, secret } : undefined;
+  const record = { token, aliases: list(aliases).filter((alias) => alias instanceof Uint8Array) };
+  return chap === undefined ? record : { ...record, chap };
 }
 
 export const packOrder = (token: Uint8Array, receivedMs: number): Uint8Array =>

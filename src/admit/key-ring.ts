@@ -6,9 +6,11 @@
 import { GantryError, messageOf } from "../sys/errors.js";
 import type { Store, StoreChange } from "../sys/store.js";
 import { toHex } from "../wire/hex.js";
+import type { ChapSecret } from "./credentials.js";
 import { type InstalledKey, InstalledKeys } from "./installed-keys.js";
 import type { IssuerKey } from "./issuer-key.js";
 import { decodeKey, holderText, type Key } from "./key.js";
+import { chapOfKey } from "./key-chap.js";
 import { authenticate, checkAudience, checkIssuer, checkTime } from "./key-checks.js";
 import {
   keyRecordName,
@@ -96,7 +98,8 @@ export class KeyRing implements KeyView {
     for (const { name, value } of loadKeys(options.store)) {
       try {
         const record = unpackKey(value);
-        ring.#keys.add({ ...record, ...ring.#authenticate(record.token) });
+        const known = ring.#authenticate(record.token);
+        ring.#keys.add({ ...record, ...known, chap: chapOfKey(known.key, record.chap) });
       } catch (error) {
         skipped.push({ name, error });
       }
@@ -144,11 +147,19 @@ export class KeyRing implements KeyView {
   }
 
   /**
-   * Takes a signed key. When the promise resolves it is on stable storage and in force.
+   * Takes a signed key, and the CHAP secret that comes with it. When the promise resolves it is on stable storage and
+   * in force.
    * @throws GantryError CLOCK_UNTRUSTED, KEY_* (see KEYS.md), KEY_NOT_STORED
    */
-  install(token: Uint8Array): Promise<Installed> {
-    return this.#inTurn(() => this.#install(Uint8Array.from(token)));
+  install(token: Uint8Array, chap?: ChapSecret): Promise<Installed> {
+    const own = chap === undefined ? undefined : { name: chap.name, secret: Uint8Array.from(chap.secret) };
+    const bytes = Uint8Array.from(token);
+    return this.#inTurn(() => this.#install(bytes, own));
+  }
+
+  /** The CHAP secret of an installed key; for logins only, never to be shown. Says nothing about time or revocation. */
+  secretOf(id: Uint8Array): ChapSecret | undefined {
+    return this.#keys.get(toHex(id))?.chap;
   }
 
   /**
@@ -197,7 +208,7 @@ export class KeyRing implements KeyView {
     });
   }
 
-  async #install(token: Uint8Array): Promise<Installed> {
+  async #install(token: Uint8Array, given: ChapSecret | undefined): Promise<Installed> {
     const fault = this.fault();
     if (fault !== undefined) {
       throw new GantryError(
@@ -210,6 +221,8 @@ export class KeyRing implements KeyView {
     checkTime(key, this.#options.time.nowMs(), this.leewayMs, this.#options.maxLifetimeMs);
     this.#checkNotRevoked(key);
     const before = this.#keys.get(toHex(key.id));
+    const renewed = key.replaces === undefined ? undefined : this.#keys.get(toHex(key.replaces));
+    const chap = chapOfKey(key, given, before?.digest === digest ? before.chap : renewed?.chap);
     if (before?.digest === digest) return { key: before.key, already: true };
     if (before !== undefined || this.#keys.successor(toHex(key.id)) !== undefined) {
       throw new GantryError(
@@ -217,7 +230,7 @@ export class KeyRing implements KeyView {
         `Another key with the id ${toHex(key.id)} is or was installed; every key needs an id of its own.`,
       );
     }
-    const entry: InstalledKey = { key, digest, token, aliases: this.#aliasesOf(key) };
+    const entry: InstalledKey = { key, digest, token, aliases: this.#aliasesOf(key), chap };
     this.#checkRoom();
     await this.#put([{ put: keyRecordName(key.id), value: packKey(entry) }]);
     this.#keys.add(entry);

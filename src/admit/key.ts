@@ -49,10 +49,14 @@ export interface Key {
   readonly maxBytes?: bigint;
   /** Id of the key that this one renews. */
   readonly replaces?: Uint8Array;
+  /** Seal over the CHAP name and secret that come with it (key-chap.ts). */
+  readonly chap?: Uint8Array;
 }
 
 export const DEFAULT_PRIORITY = 100;
 export const KEY_ID_BYTES = { min: 8, max: 32 } as const;
+/** A salt of 16 bytes and an HMAC-SHA-256. */
+export const CHAP_SEAL_BYTES = 48;
 const MEDIA = { CARTRIDGES: 1, MAX_BYTES: 2 } as const;
 
 const UNDERSTOOD: readonly number[] = Object.values(CLAIM).filter((label) => label !== CLAIM.REVOKE);
@@ -74,6 +78,7 @@ export function encodeKey(key: Key): Uint8Array {
     [CLAIM.EPOCH, key.epoch],
     [CLAIM.MAX_BYTES, key.maxBytes],
     [CLAIM.REPLACES, key.replaces],
+    [CLAIM.CHAP, key.chap],
   ]);
   decodeKey(payload);
   return payload;
@@ -102,6 +107,7 @@ export function decodeKey(payload: Uint8Array): Key {
     ...(claims.has(CLAIM.REPLACES) && {
       replaces: claims.bytes(CLAIM.REPLACES, "replaces", KEY_ID_BYTES.min, KEY_ID_BYTES.max),
     }),
+    ...(claims.has(CLAIM.CHAP) && { chap: claims.bytes(CLAIM.CHAP, "chap", CHAP_SEAL_BYTES, CHAP_SEAL_BYTES) }),
   };
   if (key.expiresMs <= key.notBeforeMs) throw malformed("exp", "is not after nbf");
   if (key.expiresMs <= key.issuedMs) throw malformed("exp", "is not after iat");

@@ -22,7 +22,7 @@ export function registerCommands(router: Router, room: CommandRoom): void {
   const answer = (jobId: string): { jobId: string; state: JobState } => ({ jobId, state: queue.progress(jobId).state });
   router
     .on("status.get", async () => room.status())
-    .on("key.install", async ({ key }) => ({ keyId: (await ring.install(key)).key.id }))
+    .on("key.install", async ({ key, chap }) => ({ keyId: (await ring.install(key, chap)).key.id }))
     .on("key.revoke", async ({ order }) => ({ revoked: (await ring.revoke(order)).ids.length }))
     .on("key.list", async () => ({ keys: keyFacts(ring) }))
     .on("job.submit", async (spec) => ({ jobId: spec.jobId, state: await queue.submit(spec) }))

@@ -97,6 +97,10 @@ export const ERRORS = {
   GATE_RIGHT: row("refused", "The key covers the device but not what the job wants to do with it."),
   KEY_ALGORITHM: row("refused", "The key is signed with an algorithm that is not taken; sign with EdDSA over Ed25519."),
   KEY_AUDIENCE_WRONG: row("refused", "The key was issued for another bridge."),
+  KEY_CHAP_WRONG: row(
+    "refused",
+    "The CHAP name and secret beside the key are missing, not those that the issuer sealed in it, or of a wrong length.",
+  ),
   KEY_CRITICAL_UNKNOWN: row(
     "refused",
     "The key says that something must be understood which this version does not know.",

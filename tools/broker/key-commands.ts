@@ -1,6 +1,9 @@
 // gantry-broker init, key issue, key renew, key revoke, key list.
+
+import { readFileSync } from "node:fs";
 import type { Command } from "commander";
 import { decodeSign1 } from "../../src/admit/cose.js";
+import { type ChapSecret, readSecret } from "../../src/admit/credentials.js";
 import type { Signed } from "../../src/admit/issuer.js";
 import {
   decodeKey,
@@ -28,6 +31,8 @@ interface IssueOptions {
   readonly priority: number;
   readonly cartridge?: readonly string[];
   readonly install?: boolean;
+  readonly chapUser?: string;
+  readonly chapSecretFile?: string;
 }
 
 export function addKeyCommands(program: Command): void {
@@ -47,6 +52,8 @@ export function addKeyCommands(program: Command): void {
     .option("--expires <duration>", "life from now: 45s, 90m, 12h, 7d", "24h")
     .option("--priority <n>", "highest priority of a job under it, 0-255", Number, 100)
     .option("--cartridge <names...>", 'cartridges that it covers; "A0*" for all that begin so')
+    .option("--chap-user <name>", "CHAP name that comes with the key of an initiator (with --install)")
+    .option("--chap-secret-file <file>", "file whose first line is its secret")
     .option("--install", "send it to the bridge")
     .action((options: IssueOptions, command: Command) => issueCommand(options, command));
   key
@@ -84,10 +91,12 @@ export function issueKey(
   home: BrokerHome,
   want: Pick<IssueOptions, "bridge" | "holder" | "device" | "right" | "priority" | "cartridge"> & {
     readonly lifeMs: number;
+    readonly chap?: ChapSecret | undefined;
   },
 ): Signed<Key> {
   const now = Date.now();
-  return home.issuer().issue(
+  const issuer = home.issuer();
+  return issuer.issue(
     {
       holder: parseHolder(want.holder),
       audience: [want.bridge],
@@ -96,6 +105,7 @@ export function issueKey(
       expiresMs: now + want.lifeMs,
       epoch: home.facts().epoch,
       priority: want.priority,
+      ...(want.chap === undefined ? {} : { chap: issuer.seal(want.chap) }),
       ...(want.cartridge === undefined ? {} : { media: { cartridges: [...want.cartridge] } }),
     },
     now,
@@ -104,12 +114,25 @@ export function issueKey(
 
 async function issueCommand(options: IssueOptions, command: Command): Promise<void> {
   const home = homeOf(command);
-  const key = issueKey(home, { ...options, lifeMs: duration(options.expires) });
-  if (options.install === true) await withBridge(command, options.bridge, (session) => session.install(key));
+  const chap = chapOf(options);
+  const key = issueKey(home, { ...options, lifeMs: duration(options.expires), chap });
+  if (options.install === true) await withBridge(command, options.bridge, (session) => session.install(key, chap));
   else home.append(KEY_LOG, { atMs: Date.now(), bridge: options.bridge, ...key.content, token: key.token });
   print(command, { keyId: key.content.id, token: key.token, expiresMs: key.content.expiresMs }, () =>
     describe(key.content),
   );
+}
+
+/** The secret goes to the bridge and nowhere else: the broker's log has only its seal. */
+function chapOf({ chapUser, chapSecretFile, install }: IssueOptions): ChapSecret | undefined {
+  if (chapUser === undefined && chapSecretFile === undefined) return undefined;
+  if (chapUser === undefined || chapSecretFile === undefined || install !== true) {
+    throw new GantryError(
+      "KEY_CHAP_WRONG",
+      "Give --chap-user, --chap-secret-file and --install together: the secret is sent beside the key and kept nowhere here.",
+    );
+  }
+  return { name: chapUser, secret: readSecret(readFileSync(chapSecretFile, "utf8"), chapSecretFile) };
 }
 
 async function renew(id: string, expires: string, command: Command): Promise<void> {

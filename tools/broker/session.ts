@@ -1,5 +1,6 @@
 // One conversation of the broker with one bridge: connects, installs keys, sends lists, runs jobs and follows them.
 import { randomUUID } from "node:crypto";
+import type { ChapSecret } from "../../src/admit/credentials.js";
 import type { Signed } from "../../src/admit/issuer.js";
 import type { Key } from "../../src/admit/key.js";
 import { BridgeClient } from "../../src/control/client.js";
@@ -68,9 +69,9 @@ export class BridgeSession {
   }
 
   /** Installs a key and notes it in the broker's log first: a key that exists must be known here, to be revoked. */
-  async install(key: Signed<Key>): Promise<void> {
+  async install(key: Signed<Key>, chap?: ChapSecret): Promise<void> {
     this.#home.append(KEY_LOG, { atMs: Date.now(), bridge: this.#bridgeId, ...key.content, token: key.token });
-    await this.#client.send("key.install", { key: key.token });
+    await this.#client.send("key.install", { key: key.token, ...(chap !== undefined && { chap }) });
   }
 
   /** Sends a list under its id; what an earlier attempt brought there is not sent again. */

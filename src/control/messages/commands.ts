@@ -52,7 +52,14 @@ const jobOnly = map({ jobId: name });
 export const COMMANDS = {
   rebirth: { fields: empty, result: empty, repeat: true },
   "status.get": { fields: empty, result: anyMap, repeat: true },
-  "key.install": { fields: map({ key: bytes(1, KEY_BYTES_MAX) }), result: map({ keyId }), repeat: false },
+  "key.install": {
+    fields: map({
+      key: bytes(1, KEY_BYTES_MAX),
+      chap: v.exactOptional(map({ name: text(255, 1), secret: bytes(12, 255) })),
+    }),
+    result: map({ keyId }),
+    repeat: false,
+  },
   "key.revoke": {
     fields: map({ order: bytes(1, KEY_BYTES_MAX) }),
     result: map({ revoked: whole(0, MAX) }),
