@@ -103,6 +103,7 @@ struct gt_unit {
   gt_io_list waiting;
   unsigned busy, ordered_busy; /* with the unit; of those, ORDERED */
   bool stopping, abandoned, polling, down;
+  bool mixed;      /* not every thread of the unit takes every task */
   gt_task **slots; /* an lu's running tasks, by their seat */
   unsigned depth;
   gt_note_node *down_note;
@@ -131,6 +132,7 @@ bool gt_unit_submit(gt_unit *unit, gt_task *task);
 bool gt_unit_withdraw(gt_unit *unit, gt_task *task);
 /* Lock held: the next task that may start (SAM-5 8.9), or NULL. */
 gt_task *gt_unit_next(gt_unit *unit);
+bool gt_unit_identity_next(const gt_unit *unit);
 void gt_unit_ended(gt_unit *unit, const gt_task *task);
 void gt_unit_execute(gt_unit *unit, gt_task *task); /* device: on this thread */
 /* A path's place at the device, given back. */

@@ -92,8 +92,18 @@ bool gt_unit_at_once(const gt_unit *unit, const gt_task *task) {
   return task->attribute != ATTRIBUTE_ORDERED || !atomic_load_explicit(&unit->load, memory_order_acquire);
 }
 
+/* INQUIRY asks nothing of the medium: it does not wait for a tape that is being wound. */
+static bool goes_ahead(const gt_task *task) {
+  return task->attribute == ATTRIBUTE_HEAD || task->handling == GT_IDENTITY;
+}
+
+bool gt_unit_identity_next(const gt_unit *unit) {
+  const gt_task *task = (const gt_task *)unit->waiting.first;
+  return task && task->handling == GT_IDENTITY;
+}
+
 static void push(gt_unit *unit, gt_task *task) {
-  if (task->attribute == ATTRIBUTE_HEAD) {
+  if (goes_ahead(task)) {
     task->io.next = unit->waiting.first;
     unit->waiting.first = &task->io;
     if (!unit->waiting.last) unit->waiting.last = &task->io;
@@ -122,6 +132,8 @@ bool gt_unit_submit(gt_unit *unit, gt_task *task) {
   push(unit, task);
   if (unit->polling)
     gt_lu_wake(unit->lu);
+  else if (unit->mixed)
+    pthread_cond_broadcast(&unit->changed);
   else
     pthread_cond_signal(&unit->changed);
   pthread_mutex_unlock(&unit->lock);
@@ -149,7 +161,7 @@ gt_task *gt_unit_next(gt_unit *unit) {
   gt_task *task = (gt_task *)unit->waiting.first;
   if (!task) return NULL;
   bool ordered = task->attribute == ATTRIBUTE_ORDERED;
-  if (task->attribute != ATTRIBUTE_HEAD && (unit->ordered_busy || (ordered && unit->busy))) return NULL;
+  if (!goes_ahead(task) && (unit->ordered_busy || (ordered && unit->busy))) return NULL;
   gt_io_list_pop(&unit->waiting);
   unit->busy++;
   unit->ordered_busy += ordered;

@@ -40,11 +40,10 @@ static void identify(gt_unit *unit) {
   atomic_store(&unit->type, data[0] & 0x1F);
 }
 
-static void *serve(void *argument) {
-  gt_unit *unit = argument;
+static void serve(gt_unit *unit, bool identity_only) {
   pthread_mutex_lock(&unit->lock);
   for (;;) {
-    gt_task *task = gt_unit_next(unit);
+    gt_task *task = !identity_only || gt_unit_identity_next(unit) ? gt_unit_next(unit) : NULL;
     if (!task && unit->stopping) break;
     if (!task) {
       pthread_cond_wait(&unit->changed, &unit->lock);
@@ -59,18 +58,37 @@ static void *serve(void *argument) {
     pthread_mutex_lock(&unit->lock);
   }
   pthread_mutex_unlock(&unit->lock);
+}
+
+static void *serve_all(void *argument) {
+  serve(argument, false);
   return NULL;
 }
 
-/* A disk has several, for what they wait for is not the same; everything else keeps its order by having one. */
+static void *serve_identity(void *argument) {
+  serve(argument, true);
+  return NULL;
+}
+
+static void help(gt_unit *unit, void *(*main)(void *)) {
+  if (!gt_unit_thread(unit, &unit->helpers[unit->helper_count], main)) unit->helper_count++;
+}
+
+/* A disk has several threads that do everything, for what they wait for is not the same. Everything else keeps its
+ * order by having one, and another for INQUIRY alone. */
 static void *serve_first(void *argument) {
   gt_unit *unit = argument;
   identify(unit);
-  bool many = atomic_load(&unit->type) == GT_TYPE_DISK && !unit->inline_ok;
-  while (many && unit->helper_count < GT_UNIT_HELPERS &&
-         !gt_unit_thread(unit, &unit->helpers[unit->helper_count], serve))
-    unit->helper_count++;
-  return serve(argument);
+  if (atomic_load(&unit->type) != GT_TYPE_DISK) {
+    pthread_mutex_lock(&unit->lock);
+    unit->mixed = true;
+    pthread_mutex_unlock(&unit->lock);
+    help(unit, serve_identity);
+  } else if (!unit->inline_ok) {
+    for (int i = 0; i < GT_UNIT_HELPERS; i++)
+      help(unit, serve_all);
+  }
+  return serve_all(argument);
 }
 
 int gt_unit_start_device(gt_unit *unit, gt_device *device, bool inline_ok) {

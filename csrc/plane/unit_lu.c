@@ -58,11 +58,13 @@ static void done(gt_io *io) {
 
 /* It was never sent. What is wrong with the command is the initiator's; what is wrong with the link is told once. */
 static void refuse(gt_unit *unit, gt_task *task, int error) {
-  if (error == -EINVAL)
+  if (!unit->lu)
+    gt_answer_status(&task->io, GT_STATUS_TASK_ABORTED); /* the unit is being removed */
+  else if (error == -EINVAL)
     gt_answer_sense(&task->io, GT_KEY_ILLEGAL_REQUEST, GT_ASC_INVALID_FIELD_IN_CDB);
   else
     gt_answer_sense(&task->io, GT_KEY_HARDWARE_ERROR, GT_ASC_COMMUNICATION_FAILURE);
-  bool gone = error == -ENOTCONN || error == -ENODEV || error == -ESHUTDOWN;
+  bool gone = unit->lu && (error == -ENOTCONN || error == -ENODEV || error == -ESHUTDOWN);
   gt_note_node *note = NULL;
   pthread_mutex_lock(&unit->lock);
   unit->slots[task->seat] = NULL;
@@ -87,7 +89,7 @@ static void seat(gt_unit *unit, gt_task *task) {
 
 /* Lock held on entry and return. */
 static void send_waiting(gt_unit *unit, unsigned depth) {
-  while (unit->busy < depth) {
+  while (unit->busy < depth || (unit->busy < DEPTH && gt_unit_identity_next(unit))) {
     gt_task *task = gt_unit_next(unit);
     if (!task) return;
     seat(unit, task);

@@ -1,4 +1,5 @@
 /* Tasks that wait: punts, aborts, drains, resets, order, real devices that fail, units that go. */
+#include "device/impl.h"
 #include "fake_lu.h"
 #include "plane_rig.h"
 
@@ -349,6 +350,36 @@ static void order(void) {
   gt_plane_close(plane);
 }
 
+static void inquiry_goes_ahead(void) {
+  gt_plane *plane = plane_open_with(0, NULL, NULL);
+  gt_device *drive = NULL;
+  gt_tape_options options = {0};
+  CHECK_EQ(gt_tape_open(&options, &drive, NULL, 0), 0);
+  CHECK_EQ(gt_plane_add_device(plane, 0, drive, false), 0);
+  front f;
+  front_open(&f, plane);
+  CHECK_EQ(gt_plane_set_path(plane, f.number, 0, 0, &everything), 0);
+  JOB_FAILS(&f, 0, TUR, GT_KEY_UNIT_ATTENTION, 0x2900);
+  JOB_FAILS(&f, 0, TUR, GT_KEY_NOT_READY, GT_ASC_MEDIUM_NOT_PRESENT);
+  TEST("INQUIRY is answered while a tape rewinds, in front of what waits for it");
+  job rewind, ready, inquiry;
+  uint8_t data[36];
+  job_fill(&rewind, &f, 0, "01 00 00 00 00 00", GT_DIR_NONE, NULL, 0);
+  job_fill(&ready, &f, 0, TUR, GT_DIR_NONE, NULL, 0);
+  pthread_mutex_lock(&drive->lock); /* which REWIND needs */
+  job_send(&rewind);
+  job_send(&ready);
+  CHECK_EQ(job_run(&inquiry, &f, 0, "12 00 00 00 24 00", GT_DIR_IN, data, 36), GT_STATUS_GOOD);
+  CHECK_EQ(data[0], GT_TYPE_TAPE);
+  CHECK(rewind.answers == 0 && ready.answers == 0);
+  pthread_mutex_unlock(&drive->lock);
+  job_wait(&rewind);
+  job_wait(&ready);
+  gt_device_unref(drive);
+  front_close(&f);
+  gt_plane_close(plane);
+}
+
 static void tape(void) {
   gt_plane *plane = plane_open_with(0, NULL, NULL);
   gt_device *drive = NULL;
@@ -407,6 +438,7 @@ int main(void) {
   aborts();
   failures();
   order();
+  inquiry_goes_ahead();
   tape();
   return rig_end();
 }
