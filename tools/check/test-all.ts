@@ -158,7 +158,7 @@ const steps: Step[] = [
     run: () =>
       ctest("thread", "build/tsan", [
         "-R",
-        "engine|ring|virtual|runner|iscsi_answers|transport|disk_test|stress|fabric",
+        "engine|ring|virtual|runner|iscsi_answers|transport|disk_test|stress|fabric|plane",
       ]),
   },
   {
