@@ -231,7 +231,7 @@ void gt_conn_read(gt_conn *conn) {
 
 void gt_conn_resume(gt_conn *conn) {
   conn->paused = conn->hungry = false;
-  if (header_waits(conn) && !conn->rx.left) eat(conn, NULL, 0);
+  if (header_waits(conn) && !conn->rx.left) eat(conn, conn->rx.header, 0);
   if (conn->rx.left) eat_left(conn);
   gt_reactor_ready(conn);
 }
