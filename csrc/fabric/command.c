@@ -185,7 +185,9 @@ void gt_command_proceed(gt_command *command) {
     command->conn->data_awaited--;
     command->state = GT_CMD_WAITING;
   }
-  if (command->conn->waiting || !get_memory(command)) return await_memory(command);
+  /* One that has its memory must not stand behind those that wait for just that. */
+  bool has = command->buffer || command->direct;
+  if (!has && (command->conn->waiting || !get_memory(command))) return await_memory(command);
   go(command);
 }
 
