@@ -5,6 +5,7 @@ import { hostname } from "node:os";
 import { issuerKey } from "./admit/issuer-key.js";
 import { jobGate } from "./admit/job-gate.js";
 import { KeyRing } from "./admit/key-ring.js";
+import { ReservationDesk } from "./admit/reservations/desk.js";
 import { TrustedClock } from "./admit/trusted-clock.js";
 import { ControlDoor } from "./control/door.js";
 import { DurableChunkStore } from "./control/durable-chunk-store.js";
@@ -19,6 +20,7 @@ import { runJob } from "./copy/run-job.js";
 import { checkSpec } from "./copy/spec-check.js";
 import { DeviceRegistry } from "./device/registry.js";
 import type { Native } from "./native/types.js";
+import { Servers } from "./servers.js";
 import { serverOptions, waitForRestart } from "./settings.js";
 import { lockState } from "./state-lock.js";
 import { type Clock, systemClock, systemTimers } from "./sys/clock.js";
@@ -37,11 +39,12 @@ export interface App {
   readonly connected: boolean;
   status(): Record<string, unknown>;
   /** Takes over those keys of a new configuration that need no restart; returns the names of the others that differ. */
-  reload(config: Config): readonly string[];
+  reload(config: Config): Promise<readonly string[]>;
   stop(): Promise<void>;
   readonly devices: DeviceRegistry;
   readonly queue: JobQueue;
   readonly ring: KeyRing;
+  readonly reservations: ReservationDesk;
 }
 
 export interface AppOptions {
@@ -103,6 +106,8 @@ async function start(
   undo.push(() => devices.stop());
   devices.start();
 
+  const reservations = new ReservationDesk((name) => devices.all().some((device) => device.name === name));
+
   const chunks = new DurableChunkStore(store);
   const lists = new ListReceiver({
     store: chunks,
@@ -126,7 +131,8 @@ async function start(
       timers: systemTimers,
       bytesOf: (spec) => (spec.listId === undefined ? undefined : listSource.header(spec.listId)?.bytes),
     }),
-    run: runJob,
+    run: reservations.running(runJob),
+    mayStart: (spec) => reservations.mayStart(spec),
     check: (spec) => checkSpec(spec, devices, listSource),
     onProgress: (progress) => void door.progress(progress),
     onReport: ({ jobId }) => reports.changed(jobId),
@@ -135,6 +141,25 @@ async function start(
     },
     newId: randomUUID,
   });
+
+  const servers = new Servers(
+    {
+      native,
+      devices,
+      ring,
+      time,
+      store,
+      clock,
+      timers: systemTimers,
+      log,
+      desk: reservations,
+      onReservation: (facts, why) => {
+        log.info({ ...facts, why }, "a reservation changed");
+        queue.wake();
+      },
+    },
+    first,
+  );
 
   const problems = new LogLimit({
     clock,
@@ -178,20 +203,24 @@ async function start(
     keys: keyFacts(ring).length,
     devices: devices.all().map(({ name, type, transport }) => ({ name, type, transport })),
     jobs: countBy(queue.list().map(({ state }) => state)),
+    servers: servers.facts() ?? "none can log in: there is no [iscsi] in the configuration",
     lists: lists.all().length,
     arenaBytes: arena.bytes,
     arenaFreeBytes: arena.freeBytes(),
     rssBytes: process.memoryUsage.rss(),
   });
-  registerCommands(door.router, { queue, ring, devices, status });
+  registerCommands(door.router, { queue, ring, devices, reservations, status });
 
+  // Before jobs go on: what servers have reserved and kept over a loss of power is theirs.
+  await servers.start();
+  undo.push(() => servers.stop());
   await queue.start();
   undo.push(() => queue.stop());
   door.start();
   undo.push(() => door.stop());
 
   const housekeeping = setInterval(() => {
-    void Promise.all([time.remember(), lists.expire(), ring.prune()]).catch((error: unknown) =>
+    void Promise.all([time.remember(), lists.expire(), ring.prune(), servers.expire()]).catch((error: unknown) =>
       log.error({ error }, "housekeeping failed"),
     );
   }, HOUSEKEEPING_MS);
@@ -205,12 +234,17 @@ async function start(
     devices,
     queue,
     ring,
-    reload(next) {
+    reservations,
+    async reload(next) {
+      await servers.reload({ ...next, device: config.device });
       const waiting = waitForRestart(config, next);
       config = {
         ...config,
         jobs: { ...next.jobs, concurrent: config.jobs.concurrent },
         keys: { ...config.keys, issuers: next.keys.issuers },
+        iscsi: next.iscsi,
+        target: next.target,
+        zone: next.zone,
       };
       log.level = next.log.level;
       return waiting;

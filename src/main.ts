@@ -91,7 +91,7 @@ async function serve(file: string, config: Config, log: Logger): Promise<void> {
       log.info("stopped");
     };
     for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => void stop(signal));
-    process.on("SIGHUP", () => reload(file, started, log));
+    process.on("SIGHUP", () => void reload(file, started, log));
     tell("READY=1", log);
     log.info({ version: VERSION, devices: config.device.length, socket }, "ready");
   } catch (error) {
@@ -110,11 +110,11 @@ function tell(state: string, log: Logger): void {
   }
 }
 
-function reload(file: string, app: App, log: Logger): void {
+async function reload(file: string, app: App, log: Logger): Promise<void> {
   // sd_notify(3): with Type=notify-reload the time of the reload's beginning goes with it.
   tell(`RELOADING=1\nMONOTONIC_USEC=${process.hrtime.bigint() / 1000n}`, log);
   try {
-    const waiting = app.reload(readConfig(file));
+    const waiting = await app.reload(readConfig(file));
     log.info(
       { waiting },
       waiting.length === 0 ? "configuration reloaded" : "configuration reloaded; some keys wait for the next start",

@@ -2,6 +2,7 @@
 
 import { holderText, selectorText } from "../admit/key.js";
 import type { KeyRing } from "../admit/key-ring.js";
+import type { ReservationDesk } from "../admit/reservations/desk.js";
 import type { JobQueue } from "../copy/job-queue.js";
 import type { DeviceRegistry } from "../device/registry.js";
 import { JOB_ENDS, type JobProgress, type JobReport, type JobState } from "../job.js";
@@ -10,6 +11,7 @@ import { toHex } from "../wire/hex.js";
 import type { Router } from "./router.js";
 
 export interface CommandRoom {
+  readonly reservations: Pick<ReservationDesk, "list" | "clear">;
   readonly queue: JobQueue;
   readonly ring: KeyRing;
   readonly devices: DeviceRegistry;
@@ -54,6 +56,8 @@ export function registerCommands(router: Router, room: CommandRoom): void {
       offset,
       ...queue.manifest(jobId, offset, limit),
     }))
+    .on("reservation.list", async () => ({ reservations: room.reservations.list().map((facts) => ({ ...facts })) }))
+    .on("reservation.clear", async ({ device }) => ({ was: { ...(await room.reservations.clear(device)) } }))
     .on("media.list", async () => ({ media: mediaFacts(room.devices) }));
 }
 

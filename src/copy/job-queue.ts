@@ -20,6 +20,8 @@ export interface JobQueueOptions {
   readonly run: RunJob;
   /** Checks that need no key: lists, devices, options. Throws GantryError. */
   readonly check: (spec: JobSpec) => void;
+  /** Whether servers leave it its devices; while they do not, it waits. */
+  readonly mayStart?: (spec: JobSpec) => boolean;
   readonly onProgress: (progress: JobProgress) => void;
   readonly onReport: (report: JobReport) => void;
   /** Jobs were forgotten, by command or because newer ones ended. */
@@ -233,6 +235,11 @@ export class JobQueue {
     return record;
   }
 
+  /** Something that jobs wait for may be there now: mayStart() is asked again. */
+  wake(): void {
+    if (this.#timer !== undefined) this.#schedule();
+  }
+
   /** Starts whatever may start now: by priority, then by age. */
   #schedule(): void {
     if (this.#stopping) return;
@@ -241,6 +248,7 @@ export class JobQueue {
       .sort((a, b) => b.spec.priority - a.spec.priority || a.submittedMs - b.submittedMs);
     for (const record of queued) {
       if (this.#running.size >= this.#options.plant.config().concurrent) return;
+      if (this.#options.mayStart?.(record.spec) === false) continue;
       if (this.#locks.take(record.spec.jobId, devicesOf(record.spec))) this.#launch(record);
     }
   }

@@ -49,6 +49,10 @@ show
   .description("installed keys")
   .action(() => ask("show keys"));
 show
+  .command("reservations")
+  .description("who holds which device, and since when")
+  .action(() => ask("show reservations"));
+show
   .command("jobs")
   .description("all jobs that are remembered")
   .action(() => askJobs());
@@ -70,6 +74,14 @@ job
   .command("resume <id>")
   .description("let a paused job go on")
   .action((id: string) => ask("job resume", id));
+
+program
+  .command("reservation")
+  .description("what servers have reserved")
+  .command("clear <device>")
+  .description("take a device away from the servers that hold it")
+  .requiredOption("--confirm <device>", "the name of the device once more")
+  .action((device: string, { confirm }: { confirm: string }) => ask("reservation clear", device, confirm));
 
 void program.parseAsync();
 

@@ -15,4 +15,5 @@ export function render(verb: string, result: unknown): string {
 const COLUMNS: Readonly<Record<string, readonly string[]>> = {
   "show jobs": ["jobId", "type", "state", "bytesDone", "bytesTotal", "membersDone", "cartridge"],
   "show keys": KEY_COLUMNS,
+  "show reservations": ["device", "kind", "type", "holders", "sinceMs", "jobs"],
 };

@@ -1,5 +1,6 @@
 // The verbs of the local shell, as far as the daemon carries them out. Showing how they look is the client's.
 import type { KeyRing } from "../admit/key-ring.js";
+import type { ReservationDesk } from "../admit/reservations/desk.js";
 import { jobPage, keyFacts, mediaFacts } from "../control/job-commands.js";
 import type { JobQueue } from "../copy/job-queue.js";
 import type { DeviceRegistry } from "../device/registry.js";
@@ -8,6 +9,7 @@ import * as cdb from "../wire/cdb.js";
 import { decodeInquiry } from "../wire/inquiry.js";
 
 export interface ShellRoom {
+  readonly reservations: Pick<ReservationDesk, "list" | "clear">;
   readonly queue: JobQueue;
   readonly ring: KeyRing;
   readonly devices: DeviceRegistry;
@@ -23,6 +25,8 @@ export const VERBS: ReadonlyMap<string, Verb> = new Map<string, Verb>([
   ["show devices", ({ devices }) => showDevices(devices)],
   ["show media", ({ devices }) => mediaFacts(devices)],
   ["show keys", ({ ring }) => keyFacts(ring)],
+  ["show reservations", ({ reservations }) => reservations.list()],
+  ["reservation clear", ({ reservations }, [device, sure]) => clearReservation(reservations, device, sure)],
   ["show jobs", ({ queue }, [after, limit]) => jobPage(queue, undefined, after, pageLimit(limit))],
   ["show job", ({ queue }, [jobId]) => queue.progress(required(jobId))],
   ["job cancel", ({ queue }, [jobId]) => queue.cancel(required(jobId))],
@@ -38,6 +42,16 @@ function pageLimit(text: string | undefined): number {
   const limit = /^[0-9]{1,3}$/.test(text) ? Number(text) : 0;
   if (limit >= 1 && limit <= PAGE) return limit;
   throw new GantryError("SHELL_VERB", `How many jobs are shown at once has to be a whole number from 1 to ${PAGE}.`);
+}
+
+/** Whoever holds the device may be in the middle of writing: the name is to be said twice. */
+function clearReservation(desk: ShellRoom["reservations"], device: string | undefined, sure: string | undefined) {
+  if (device === undefined) throw new GantryError("SHELL_VERB", "This verb needs the name of a device.");
+  if (sure === device) return desk.clear(device);
+  throw new GantryError(
+    "SHELL_VERB",
+    `Servers that hold ${device} lose it in the middle of what they do; say so with --confirm ${device}.`,
+  );
 }
 
 function required(jobId: string | undefined): string {

@@ -21,6 +21,12 @@ const iscsiName = v.pipe(
   v.maxLength(223, "must have at most 223 characters"),
   v.regex(ISCSI_NAME, 'must be an iSCSI name in lower case, such as "iqn.2024-01.org.example:disks"'),
 );
+const seconds = v.pipe(
+  v.number("must be a number"),
+  v.integer("must be a whole number"),
+  v.minValue(0, "must be at least 0"),
+  v.maxValue(604_800, "must be at most 604800"),
+);
 const listOf = <T extends v.GenericSchema>(item: T, what: string) => v.array(item, `must be a list of ${what}`);
 
 /** 16 bytes is what RFC 7143 12.1.4 wants of a secret; a shorter one is complained about when it is read. */
@@ -43,6 +49,11 @@ export const iscsiSchema = v.strictObject({
   credentials: v.optional(listOf(credential, "tables with initiator, user and secret_file"), []),
   target_user: v.optional(text(255)),
   target_secret_file: v.optional(text(4000)),
+  reservation_lease_s: v.optional(seconds, 0),
+  job_reading: v.optional(
+    v.picklist(["shared", "write-exclusive", "exclusive"], 'must be "shared", "write-exclusive" or "exclusive"'),
+    "shared",
+  ),
 });
 
 const lun = v.strictObject({

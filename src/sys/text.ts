@@ -52,6 +52,7 @@ function value(name: string, inner: unknown): string {
   if (Array.isArray(inner)) return inner.length === 0 ? "none" : inner.join(",");
   if (name === "bytesPerS") return `${byteSize(Number(inner))}/s`;
   if (/^(bytes|.*Bytes$|bytes(Done|Total))/.test(name) && /^\d+$/.test(String(inner))) return byteSize(Number(inner));
-  if (/(submitted|started|ended|expires|notBefore)Ms$/.test(name)) return new Date(Number(inner)).toISOString();
+  if (/(submitted|started|ended|expires|notBefore)Ms$|^sinceMs$/.test(name))
+    return new Date(Number(inner)).toISOString();
   return String(inner);
 }

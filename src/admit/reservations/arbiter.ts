@@ -7,7 +7,7 @@ import { fixedSense } from "../../wire/sense-encode.js";
 import type { ArbiterOptions, UnitFacts } from "./arbiter-options.js";
 import { goesThrough, type ReservationClass, reservationMask, type Standing } from "./classes.js";
 import { arbiterFacts, type ReservationFacts, whoHolds } from "./facts.js";
-import { type JobAccess, JobHolds, jobMay, stricter } from "./job-holds.js";
+import { type JobAccess, JobHolds, type JobWatch, jobMay, stricter } from "./job-holds.js";
 import { classByCdb, isReserving, judge, nexusLost, unitReset } from "./machine.js";
 import { changeOf, loadReservations } from "./records.js";
 import { nextGeneration, type Situation, unregister } from "./register.js";
@@ -134,7 +134,7 @@ export class Arbiter {
   async claim(
     jobId: string,
     uses: readonly { readonly device: string; readonly access: JobAccess }[],
-    onLost: (device: string, holder: string) => void,
+    watch: JobWatch,
   ): Promise<() => void> {
     const taken: string[] = [];
     const release = (): void => {
@@ -145,7 +145,7 @@ export class Arbiter {
     try {
       for (const { device, access } of uses) {
         taken.push(device);
-        await this.#inTurn(device, () => this.#take(jobId, device, access, onLost));
+        await this.#inTurn(device, () => this.#take(jobId, device, access, watch));
         await this.#drain(device);
       }
     } catch (error) {
@@ -160,18 +160,19 @@ export class Arbiter {
     return jobMay(standingOf(this.state(device), ""), access);
   }
 
-  #take(jobId: string, device: string, access: JobAccess, onLost: (device: string, holder: string) => void): void {
+  #take(jobId: string, device: string, access: JobAccess, watch: JobWatch): void {
     const { clock } = this.#options;
     if (!this.jobMay(device, access))
       throw new GantryError("DEVICE_RESERVED", `${device} is reserved: ${this.holder(device)}.`, {
         details: { device },
       });
-    let told = false;
-    const lost = (): void => {
-      if (!told) onLost(device, this.holder(device) ?? "nobody");
-      told = true;
+    let had = true;
+    const onJudged = (may: boolean): void => {
+      if (had && !may) watch.lost(device, this.holder(device) ?? "somebody");
+      if (may && !had) watch.free(device);
+      had = may;
     };
-    this.#jobs.add(device, { jobId, access, sinceMs: clock.nowMs(), onLost: lost });
+    this.#jobs.add(device, { jobId, access, sinceMs: clock.nowMs(), onJudged });
     this.#changed(device, `job ${jobId} took it`);
   }
 
@@ -218,18 +219,12 @@ export class Arbiter {
     if (change !== undefined) await this.#options.store.batch([change]);
     this.#states.set(device, state);
     this.#changed(device, why);
-    this.#takeFromJobs(device);
+    for (const { access, onJudged } of this.#jobs.of(device)) onJudged(this.jobMay(device, access));
   }
 
   #changed(device: string, why: string): void {
     this.#options.paths.changed(device);
     this.#options.onChange(this.facts(device), why);
-  }
-
-  #takeFromJobs(device: string): void {
-    for (const hold of this.#jobs.of(device)) {
-      if (!this.jobMay(device, hold.access)) hold.onLost();
-    }
   }
 
   #tell(device: string, attentions: readonly Attention[]): void {

@@ -12,8 +12,8 @@ export interface JobHold {
   readonly jobId: string;
   readonly access: JobAccess;
   readonly sinceMs: number;
-  /** Called once when a server has taken the device from it. */
-  readonly onLost: () => void;
+  /** Called after every change: whether a server's reservation leaves it the device. */
+  readonly onJudged: (may: boolean) => void;
 }
 
 const ORDER: readonly Standing[] = ["free", "write-exclusive", "exclusive-access", "reserved", "lost"];
@@ -24,6 +24,12 @@ export const stricter = (a: Standing, b: Standing): Standing => (ORDER.indexOf(a
 /** Whether a job may go on beside a reservation. The mover registers nowhere: it is one more nexus without a key. */
 export const jobMay = (standing: Standing, access: JobAccess): boolean =>
   goesThrough(standing, access === "write" ? "change" : "read");
+
+/** Who runs the job. Told in turns: lost, free, lost … */
+export interface JobWatch {
+  lost(device: string, holder: string): void;
+  free(device: string): void;
+}
 
 export class JobHolds {
   readonly #holds = new Map<string, JobHold[]>();

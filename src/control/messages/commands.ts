@@ -95,6 +95,8 @@ export const COMMANDS = {
   },
   "job.forget": { fields: jobOnly, result: jobOnly, repeat: false },
   "media.list": { fields: empty, result: map({ media: list(anyMap, 10_000) }), repeat: true },
+  "reservation.list": { fields: empty, result: map({ reservations: list(anyMap, 10_000) }), repeat: true },
+  "reservation.clear": { fields: map({ device: name }), result: map({ was: anyMap }), repeat: false },
   "manifest.get": {
     fields: map({
       jobId: name,

@@ -60,6 +60,8 @@ const FIELDS: Record<keyof typeof COMMANDS, object> = {
   "job.list": { state: "running", after: "job-0", limit: 500 },
   "job.forget": { jobId: "job-1" },
   "media.list": {},
+  "reservation.list": {},
+  "reservation.clear": { device: "disk0" },
   "manifest.get": { jobId: "job-1", offset: 2n ** 64n - 1n, limit: 262144 },
 };
 

@@ -13,6 +13,7 @@ import { A, B, KEY, type OutFields, PORT_A, PORT_B, prIn, prOut, RELEASE_6, RESE
 
 const CLASSES = ["always", "read", "change"] as const;
 const ALL = 0b111;
+const NOBODY = { lost: () => undefined, free: () => undefined };
 const DEVICE = "disk";
 const UNIT = 7;
 const a = KEY[A] ?? 0n;
@@ -267,7 +268,7 @@ test("clear takes everything away durably and tells who held it", async (t) => {
 
 test("a job that writes, or has a tape, has it alone, from a command boundary on", async (t) => {
   const it = rig();
-  const claim = it.room.arbiter.claim("j1", [{ device: DEVICE, access: "write" }], () => undefined);
+  const claim = it.room.arbiter.claim("j1", [{ device: DEVICE, access: "write" }], NOBODY);
   await new Promise((resolve) => setImmediate(resolve));
   t.deepEqual(it.notes, ["masks 1 1", `drain ${UNIT}`]);
   it.finish();
@@ -303,7 +304,7 @@ for (const [type, access, may] of CLAIMS) {
       await it.out(1, PR_OUT.RESERVE, { key: a, type });
     }
     t.is(it.room.arbiter.jobMay(DEVICE, access), may);
-    const claim = it.room.arbiter.claim("j1", [{ device: DEVICE, access }], () => undefined);
+    const claim = it.room.arbiter.claim("j1", [{ device: DEVICE, access }], NOBODY);
     if (may) await t.notThrowsAsync(claim);
     else {
       const error = await t.throwsAsync(claim, { code: "DEVICE_RESERVED" });
@@ -313,12 +314,13 @@ for (const [type, access, may] of CLAIMS) {
   });
 }
 
-test("a job that shares a disk is told, once, when a server takes it away", async (t) => {
+test("a job that shares a disk is told, once, when a server takes it away, and when it is free again", async (t) => {
   const it = rig();
   const told: string[] = [];
-  await it.room.arbiter.claim("j1", [{ device: DEVICE, access: "read" }], (device, who) =>
-    told.push(`${device}: ${who}`),
-  );
+  await it.room.arbiter.claim("j1", [{ device: DEVICE, access: "read" }], {
+    lost: (device, who) => told.push(`${device}: ${who}`),
+    free: (device) => told.push(`${device} is free`),
+  });
   await registerBoth(it);
   await it.out(1, PR_OUT.RESERVE, { key: a, type: 1 });
   t.deepEqual(told, [], "Write Exclusive lets it read");
@@ -327,6 +329,8 @@ test("a job that shares a disk is told, once, when a server takes it away", asyn
   t.true(told[0]?.startsWith(`${DEVICE}: ${A} has reserved it (exclusive access)`));
   await it.out(1, PR_OUT.PREEMPT, { key: a, actionKey: a, type: 6 });
   t.is(told.length, 1);
+  await it.out(1, PR_OUT.RELEASE, { key: a, type: 6 });
+  t.deepEqual(told.slice(1), [`${DEVICE} is free`]);
 });
 
 test("a disk that a job reads is shared, read only, or closed to servers, as the policy says", async (t) => {
@@ -337,7 +341,7 @@ test("a disk that a job reads is shared, read only, or closed to servers, as the
   ] as const) {
     const it = rig();
     it.policy.reading = reading;
-    const claim = it.room.arbiter.claim("j1", [{ device: DEVICE, access: "read" }], () => undefined);
+    const claim = it.room.arbiter.claim("j1", [{ device: DEVICE, access: "read" }], NOBODY);
     await new Promise((resolve) => setImmediate(resolve));
     it.finish();
     await claim;
@@ -351,7 +355,7 @@ test("a command whose CDB decides is passed on, but not to a device that a job h
   const prevent = Uint8Array.of(0x1e, 0, 0, 0, 1, 0);
   const allow = Uint8Array.of(0x1e, 0, 0, 0, 0, 0);
   t.is(await it.send(1, prevent), "pass");
-  const claim = it.room.arbiter.claim("j1", [{ device: DEVICE, access: "write" }], () => undefined);
+  const claim = it.room.arbiter.claim("j1", [{ device: DEVICE, access: "write" }], NOBODY);
   await new Promise((resolve) => setImmediate(resolve));
   it.finish();
   await claim;

@@ -1,0 +1,36 @@
+// Commands of disks (SBC-3 clause 5), and those whose opcode tapes use for their like. Reservations: SBC-3 table 13.
+import { disk, named, row } from "./opcode-row.js";
+import type { OpcodeRow } from "./opcodes.js";
+
+export const SBC_ROWS: readonly OpcodeRow[] = [
+  row(0x04, "all", named({ disk: "FORMAT UNIT", tape: "FORMAT MEDIUM" }), "write", "forward", ["writes", "slow"]),
+  row(0x08, "all", named({ disk: "READ(6)", tape: "READ(6)" }), "read", "forward", []),
+  row(0x0a, "all", named({ disk: "WRITE(6)", tape: "WRITE(6)" }), "write", "forward", ["writes"]),
+  row(0x25, "all", disk("READ CAPACITY(10)"), "identify", "forward", []),
+  row(0x28, "all", disk("READ(10)"), "disk-read", "forward", []),
+  row(0x2a, "all", disk("WRITE(10)"), "disk-write", "forward", ["writes"]),
+  row(0x2e, "all", disk("WRITE AND VERIFY(10)"), "disk-write", "forward", ["writes"]),
+  row(0x2f, "all", disk("VERIFY(10)"), "disk-read", "forward", []),
+  row(0x34, "all", named({ disk: "PRE-FETCH(10)", tape: "READ POSITION" }), "look-ahead", "forward", []),
+  row(0x35, "all", disk("SYNCHRONIZE CACHE(10)"), "position", "forward", []),
+  row(0x41, "all", disk("WRITE SAME(10)"), "disk-write", "forward", ["writes"]),
+  row(0x42, "all", disk("UNMAP"), "disk-write", "forward", ["writes"]),
+  row(0x48, "all", disk("SANITIZE"), "disk-write", "forward", ["writes", "slow"]),
+  row(0x88, "all", named({ disk: "READ(16)", tape: "READ(16)" }), "read", "forward", []),
+  row(0x89, "all", disk("COMPARE AND WRITE"), "disk-write", "forward", ["writes"]),
+  row(0x8a, "all", named({ disk: "WRITE(16)", tape: "WRITE(16)" }), "write", "forward", ["writes"]),
+  row(0x8b, "all", disk("ORWRITE(16)"), "disk-write", "forward", ["writes"]),
+  row(0x8e, "all", disk("WRITE AND VERIFY(16)"), "disk-write", "forward", ["writes"]),
+  row(0x8f, "all", named({ disk: "VERIFY(16)", tape: "VERIFY(16)" }), "read", "forward", []),
+  row(0x90, "all", disk("PRE-FETCH(16)"), "disk-read", "forward", []),
+  row(0x91, "all", named({ disk: "SYNCHRONIZE CACHE(16)", tape: "SPACE(16)" }), "position", "forward", ["slow"]),
+  row(0x93, "all", named({ disk: "WRITE SAME(16)", tape: "ERASE(16)" }), "write", "forward", ["writes", "slow"]),
+  row(0x9c, "all", disk("WRITE ATOMIC(16)"), "disk-write", "forward", ["writes"]),
+  row(0x9e, 0x10, disk("READ CAPACITY(16)"), "identify", "forward", []),
+  row(0x9e, 0x12, disk("GET LBA STATUS"), "disk-read", "forward", []),
+  row(0xa8, "all", disk("READ(12)"), "disk-read", "forward", []),
+  row(0xaa, "all", disk("WRITE(12)"), "disk-write", "forward", ["writes"]),
+  row(0xae, "all", disk("WRITE AND VERIFY(12)"), "disk-write", "forward", ["writes"]),
+  row(0xaf, "all", disk("VERIFY(12)"), "disk-read", "forward", []),
+  row(0xb7, "all", disk("READ DEFECT DATA(12)"), "disk-read", "forward", []),
+];
