@@ -151,7 +151,7 @@ export class LoginDoor {
     if (waitMs === undefined) {
       this.#refuse(
         login,
-        undefined,
+        login.machine.refusal(request.header, STATUS.SERVICE_UNAVAILABLE),
         STATUS.SERVICE_UNAVAILABLE,
         "Too many wrong proofs came under this name or address.",
       );

@@ -110,6 +110,12 @@ export class LoginMachine {
     }
   }
 
+  /** A last answer to what step() was given, whatever it made of that. */
+  refusal(header: Uint8Array, status: number): Pdu | undefined {
+    const request = decodeLogin(header) ?? this.#first;
+    return request === undefined ? undefined : this.#refusal(request, status);
+  }
+
   #request(request: LoginHeader, data: Uint8Array): Step {
     this.#check(request, data);
     if (this.#outgoing.length > 0) return this.#more(request, data);
