@@ -2,7 +2,7 @@
 // `npm test`: everything that judges the tree, in one order, with one closing line. Steps that fail do not
 // stop the others, so that one run shows all there is to mend.
 //
-//   node dist/tools/check/test-all.js [--only lint,c,tsan,fuzz,ava,ava-current] [ava files…]
+//   node dist/tools/check/test-all.js [--only lint,c,tsan,fuzz,conformance,ava,ava-current] [ava files…]
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { parseArgs } from "node:util";
@@ -11,6 +11,11 @@ interface Tally {
   passed: number;
   failed: number;
   skipped: number;
+}
+
+interface Conformance {
+  readonly disks: readonly (Tally & { readonly disk: string })[];
+  readonly problems: readonly string[];
 }
 
 interface Step {
@@ -140,6 +145,27 @@ async function ava(node: string, env: NodeJS.ProcessEnv = {}): Promise<Tally> {
   return tally;
 }
 
+/** What others wrote to judge iSCSI targets; what it may skip is in test/conformance. */
+async function conformance(): Promise<Tally> {
+  const tally = { passed: 0, failed: 0, skipped: 0 };
+  let said = "";
+  const code = await run(process.execPath, ["dist/test/conformance/main.js", "--json"], (line) => {
+    if (line.startsWith("{")) said = line;
+    else console.log(line);
+  });
+  const { disks, problems } = JSON.parse(said === "" ? '{"disks":[],"problems":[]}' : said) as Conformance;
+  for (const { disk, ...counts } of disks)
+    console.log(`   ${disk}: ${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`);
+  for (const problem of problems) console.log(`not ok: ${problem}`);
+  for (const { passed, skipped } of disks) {
+    tally.passed += passed;
+    tally.skipped += skipped;
+  }
+  // A failure that tgtd has alone is none of ours; what is a problem, the program says.
+  tally.failed = problems.length === 0 && code !== 0 ? 1 : problems.length;
+  return tally;
+}
+
 /** The fuzz of the decoders runs in full length on the first Node. */
 const FEWER = { GANTRY_FUZZ_RUNS: "200" };
 
@@ -166,6 +192,7 @@ const steps: Step[] = [
     title: "fuzz targets of C under AddressSanitizer and UndefinedBehaviorSanitizer, a few seconds each",
     run: () => check(process.execPath, "dist/tools/check/fuzz.js", "--kind", "c", "--seconds", "28"),
   },
+  { name: "conformance", title: "iscsi-test-cu on emulated disks and through the bridge", run: conformance },
   { name: "ava", title: `all else, on Node ${process.versions.node}`, run: () => ava(process.execPath) },
   { name: "ava-current", title: "all else, on the current Node", run: () => ava(currentNode, FEWER) },
 ];

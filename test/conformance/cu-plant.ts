@@ -1,0 +1,118 @@
+// What the suite is run on: a gantryd with two emulated disks and one behind it, each the LUN of a target of its own, and
+// a tgtd whose two equal disks are that one and its twin, which is reached without the bridge.
+import { join } from "node:path";
+import { native } from "../../src/native/index.js";
+import { issueKey } from "../../tools/broker/key-commands.js";
+import { BRIDGE, TestBridge } from "../lib/bridge.js";
+import { freePort, startMosquitto } from "../lib/mosquitto.js";
+import { startTgtd } from "../lib/tgtd.js";
+import { INITIATORS } from "./cu-run.js";
+
+const DISK_MIB = 64;
+const READY_MS = 30_000;
+const LOOK_MS = 50;
+const KEY_LIFE_MS = 3_600_000;
+const TEST_UNIT_READY = new Uint8Array(6);
+
+/** Names of disks, in the lists and in the report. */
+export const DISKS = { small: "disk-512", large: "disk-4096", through: "pass-through", alone: "tgtd-alone" } as const;
+const OURS = [DISKS.small, DISKS.large, DISKS.through] as const;
+
+export interface CuPlant {
+  url(disk: string): string;
+  close(): Promise<void>;
+}
+
+const targetName = (disk: string): string => `iqn.2024-01.test.gantry:${disk}`;
+
+export async function startCuPlant(directory: string): Promise<CuPlant> {
+  const undo: (() => Promise<unknown>)[] = [];
+  const close = async (): Promise<void> => {
+    for (const step of undo.splice(0).reverse()) await step();
+  };
+  try {
+    const tgtd = await startTgtd({ disks: [DISK_MIB, DISK_MIB] });
+    undo.push(() => tgtd.close());
+    const mosquitto = await startMosquitto();
+    undo.push(() => mosquitto.close());
+    const port = await freePort();
+    const bridge = new TestBridge({
+      directory: join(directory, "bridge"),
+      mqttPort: mosquitto.port,
+      memory: "arena_mib = 8",
+      devices: devicesToml(directory, tgtd) + fabricToml(port),
+    });
+    undo.push(() => bridge.close());
+    await bridge.start();
+    for (const initiator of INITIATORS) await grant(bridge, initiator);
+    await Promise.all(OURS.map((disk) => ready(`127.0.0.1:${port}`, disk)));
+    const direct = `iscsi://${tgtd.portal}/${tgtd.target}/${tgtd.units[1]?.lun ?? 0}`;
+    return {
+      url: (disk) => (disk === DISKS.alone ? direct : `iscsi://127.0.0.1:${port}/${targetName(disk)}/0`),
+      close,
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+function devicesToml(
+  directory: string,
+  { portal, target }: { readonly portal: string; readonly target: string },
+): string {
+  const emulated = (name: string, blockBytes: number): string => `[[device]]
+name = "${name}"
+type = "disk"
+transport = "virtual"
+path = "${join(directory, `${name}.img`)}"
+size_mib = ${DISK_MIB}
+block_bytes = ${blockBytes}
+`;
+  return `${emulated(DISKS.small, 512)}${emulated(DISKS.large, 4096)}[[device]]
+name = "${DISKS.through}"
+type = "disk"
+transport = "iscsi"
+portal = "${portal}"
+target = "${target}"
+lun = 1
+`;
+}
+
+const fabricToml = (port: number): string =>
+  `[iscsi]
+portals = ["127.0.0.1:${port}"]
+${OURS.map((disk) => `[[target]]\nname = "${targetName(disk)}"\nluns = [{ lun = 0, device = "${disk}" }]\n`).join("")}`;
+
+async function grant({ home, session }: TestBridge, initiator: string): Promise<void> {
+  const right = ["read", "write", "exclusive", "media-control"];
+  const holder = `initiator:${initiator}`;
+  await session.install(
+    issueKey(home, { bridge: BRIDGE, holder, device: [...OURS], right, priority: 100, lifeMs: KEY_LIFE_MS }),
+  );
+}
+
+/** Waits until the disk behind the LUN is there and a keyed initiator reaches it. */
+async function ready(portal: string, disk: string): Promise<void> {
+  const give = Date.now() + READY_MS;
+  const place = { transport: "iscsi", portal, target: targetName(disk), lun: 0, initiator: INITIATORS[0] } as const;
+  for (let said = ""; ; ) {
+    try {
+      const lu = await native.openLu(place);
+      try {
+        while (Date.now() < give) {
+          const { outcome, status, sense } = await lu.execute(TEST_UNIT_READY);
+          if (outcome === "delivered" && status === 0) return;
+          said = `${outcome}, status ${status}, sense ${Buffer.from(sense).toString("hex")}`;
+          await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+        }
+      } finally {
+        await lu.close();
+      }
+    } catch (error) {
+      said = String(error);
+    }
+    if (Date.now() >= give) throw new Error(`${disk} does not become ready: ${said}`);
+    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+  }
+}
