@@ -72,32 +72,44 @@ async function main(options: Options): Promise<void> {
 }
 
 async function serve(file: string, config: Config, log: Logger): Promise<void> {
-  let app: App | undefined;
+  // Heard from the first moment: a stop that comes while the daemon starts is a clean one, too.
+  let asked: string | undefined;
+  let stop = (signal: string): Promise<void> => {
+    asked ??= signal;
+    return Promise.resolve();
+  };
+  for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => void stop(signal));
+  let [started, changed]: [App | undefined, boolean] = [undefined, false];
+  process.on("SIGHUP", () => {
+    if (started === undefined) changed = true;
+    else void reload(file, started, log);
+  });
+  log.info({ version: VERSION }, "starting");
   try {
-    const started = await startApp({ config, native, log });
-    app = started;
+    const app = await startApp({ config, native, log });
+    started = app;
     const socket = config.shell.socket ?? join(config.bridge.state_dir, "gantry.sock");
-    const shell = await startShell(socket, started, log);
+    const shell = await startShell(socket, app, log);
     const stopWatchdog = startWatchdog(log);
     let stopping = false;
-    const stop = async (signal: string): Promise<void> => {
+    stop = async (signal) => {
       if (stopping) return;
       stopping = true;
       log.info({ signal }, "stopping; running jobs go on at the next start");
       tell("STOPPING=1", log);
       await shell.stop();
-      await started.stop();
+      await app.stop();
       stopWatchdog();
       log.info("stopped");
     };
-    for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => void stop(signal));
-    process.on("SIGHUP", () => void reload(file, started, log));
     tell("READY=1", log);
     log.info({ version: VERSION, devices: config.device.length, socket }, "ready");
+    if (changed) await reload(file, app, log);
+    if (asked !== undefined) await stop(asked);
   } catch (error) {
     log.fatal({ error }, `gantryd does not start: ${messageOf(error)}`);
     process.exitCode = EXIT_START;
-    await app?.stop();
+    await started?.stop();
   }
 }
 

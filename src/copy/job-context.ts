@@ -71,6 +71,8 @@ export class Meter {
   rate(): bigint {
     const now = performance.now();
     const { bytesDone } = this.read();
+    // A job that went back to a checkpoint is counted anew from there.
+    if (this.#samples.some(({ bytes }) => bytes > bytesDone)) this.#samples = [];
     const first = this.#samples[0];
     const last = this.#samples[this.#samples.length - 1];
     if (last === undefined || now - last.atMs >= 500) this.#samples.push({ atMs: now, bytes: bytesDone });

@@ -156,3 +156,16 @@ test("a service manager that is gone stops nothing", async (t) => {
   t.true(daemon.has("the service manager could not be told"));
   t.is(await daemon.stop(), 0);
 });
+
+test("SIGTERM while the daemon starts is a clean stop; SIGHUP then is a reload once it has started", async (t) => {
+  const directory = await tmpDir(t, "early");
+  const stopped = new DaemonProcess(t, directory, smallConfig(directory));
+  await stopped.logged("starting");
+  t.is(await stopped.stop(), 0, stopped.output);
+
+  const reread = new DaemonProcess(t, directory, smallConfig(directory));
+  await reread.logged("starting");
+  reread.process.kill("SIGHUP");
+  await reread.logged("configuration reloaded");
+  t.is(await reread.stop(), 0, reread.output);
+});

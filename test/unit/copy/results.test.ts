@@ -71,3 +71,12 @@ test("a report that cannot be sent is told to who waits for it; details that can
   await door.stop(0);
   t.is(await sent, "LINK_CLOSED");
 });
+
+test("a job that goes back to a checkpoint has no negative rate", async (t) => {
+  const meter = new Meter();
+  meter.begin(10_000_000n, () => undefined);
+  meter.rate();
+  meter.begin(1_000_000n, () => undefined);
+  await new Promise((resolve) => setTimeout(resolve, 150));
+  t.is(meter.rate(), 0n);
+});
