@@ -6,6 +6,7 @@
  *                                                                    in the end killed
  *   transport_conformance_test login PORTAL TARGET crc32c|none USER SECRET TARGET-USER TARGET-SECRET
  *                                                                    "-" for none; LUN 1 is a disk */
+#include <dirent.h>
 #include <signal.h>
 
 #include "sg_fake.h"
@@ -109,11 +110,51 @@ static gt_lu *open_iscsi(subject *s) {
   return lu;
 }
 
-static void stop_peer(subject *s) { kill(((iscsi_peer *)s->context)->pid, SIGSTOP); }
+static bool stands_still(const char *tasks, const char *task) {
+  char path[512], line[512] = "";
+  snprintf(path, sizeof path, "%s/%s/stat", tasks, task);
+  FILE *f = fopen(path, "r");
+  if (!f) return true; /* a thread that ended */
+  bool read = fgets(line, sizeof line, f);
+  fclose(f);
+  const char *state = strrchr(line, ')');
+  return read && state && state[1] == ' ' && (state[2] == 'T' || state[2] == 't');
+}
+
+static bool all_stand_still(pid_t pid) {
+  char tasks[64];
+  snprintf(tasks, sizeof tasks, "/proc/%d/task", (int)pid);
+  DIR *dir = opendir(tasks);
+  if (!dir) return true;
+  bool still = true;
+  for (struct dirent *entry; (entry = readdir(dir));)
+    if (entry->d_name[0] != '.' && !stands_still(tasks, entry->d_name)) still = false;
+  closedir(dir);
+  return still;
+}
+
+/* A thread on another processor goes on for a moment after the signal, which is enough to answer a command. */
+static void stop_peer(subject *s) {
+  pid_t pid = ((iscsi_peer *)s->context)->pid;
+  kill(pid, SIGSTOP);
+  for (int i = 0; i < 5000 && !all_stand_still(pid); i++)
+    usleep(1000);
+}
+
 static void continue_peer(subject *s) { kill(((iscsi_peer *)s->context)->pid, SIGCONT); }
 static void kill_peer(subject *s) { kill(((iscsi_peer *)s->context)->pid, SIGKILL); }
 
-static int run_iscsi(char **args) {
+/* What tgtd does in its own way; a bridge of ours does as the standards say. */
+static void as_tgtd(subject *s) {
+  s->tells_overflow = false; /* it refuses an allocation length larger than the data buffer */
+  s->no_residual_of_illegal_opcode = true;
+  s->junk_at_tape_mark = true;
+  s->nothing_of_a_longer_block = true;
+  s->end_of_data_with_eom = true;
+  if (s->kind == TAPE) s->largest = 4 << 20;
+}
+
+static int run_iscsi(char **args, bool tgtd) {
   iscsi_peer peer = {.options = {.portal = args[0],
                                  .target = args[1],
                                  .lun = (uint32_t)strtoul(args[2], NULL, 10),
@@ -127,15 +168,11 @@ static int run_iscsi(char **args) {
                .thaw = continue_peer,
                .kill = kill_peer,
                .attention = true,
-               .tells_overflow = false, /* tgtd refuses an allocation length larger than the data buffer */
+               .tells_overflow = true,
                .times_out = true,
-               .no_residual_of_illegal_opcode = true,
-               .junk_at_tape_mark = true,
-               .nothing_of_a_longer_block = true,
-               .end_of_data_with_eom = true,
                .largest = 8 << 20,
                .context = &peer};
-  if (s.kind == TAPE) s.largest = 4 << 20;
+  if (tgtd) as_tgtd(&s);
   conform(&s);
   return check_end();
 }
@@ -192,10 +229,11 @@ static int run_login(char **args) {
 
 int main(int argc, char **argv) {
   alarm(300); /* a case that hangs fails */
-  if (argc == 7 && strcmp(argv[1], "iscsi") == 0) return run_iscsi(argv + 2);
+  if (argc == 7 && strcmp(argv[1], "iscsi") == 0) return run_iscsi(argv + 2, true);
+  if (argc == 7 && strcmp(argv[1], "bridge") == 0) return run_iscsi(argv + 2, false);
   if (argc == 4 && strcmp(argv[1], "sg") == 0) return run_sg(argv + 2);
   if (argc == 9 && strcmp(argv[1], "login") == 0) return run_login(argv + 2);
   if (argc == 1) return run_emulated();
-  fprintf(stderr, "usage: %s [sg /dev/sgN disk|tape | iscsi PORTAL TARGET LUN disk|tape PID]\n", argv[0]);
+  fprintf(stderr, "usage: %s [sg /dev/sgN disk|tape | iscsi|bridge PORTAL TARGET LUN disk|tape PID]\n", argv[0]);
   return 2;
 }
