@@ -13,6 +13,7 @@ import { keyFacts, registerCommands } from "./control/job-commands.js";
 import { decodeChunk } from "./control/list-chunk.js";
 import { ListReceiver, type WholeList } from "./control/list-receiver.js";
 import { ReportPublisher } from "./control/report-publisher.js";
+import { registerServerCommands } from "./control/server-commands.js";
 import type { ListSource } from "./copy/job-context.js";
 import { JobQueue } from "./copy/job-queue.js";
 import { Journal } from "./copy/journal.js";
@@ -45,6 +46,7 @@ export interface App {
   readonly queue: JobQueue;
   readonly ring: KeyRing;
   readonly reservations: ReservationDesk;
+  readonly servers: Servers;
 }
 
 export interface AppOptions {
@@ -157,6 +159,7 @@ async function start(
         log.info({ ...facts, why }, "a reservation changed");
         queue.wake();
       },
+      publish: (event) => door.event(event),
     },
     first,
   );
@@ -210,6 +213,7 @@ async function start(
     rssBytes: process.memoryUsage.rss(),
   });
   registerCommands(door.router, { queue, ring, devices, reservations, status });
+  registerServerCommands(door.router, servers);
 
   // Before jobs go on: what servers have reserved and kept over a loss of power is theirs.
   await servers.start();
@@ -235,6 +239,7 @@ async function start(
     queue,
     ring,
     reservations,
+    servers,
     async reload(next) {
       await servers.reload({ ...next, device: config.device });
       const waiting = waitForRestart(config, next);

@@ -1,20 +1,29 @@
 // The side of the daemon that servers log in to: the bridge with its gate and its arbiter, made when the configuration
 // has [iscsi], and made, changed or ended by a reload.
+import { InbandKeys } from "./admit/inband.js";
 import { KeySecrets } from "./admit/key-chap.js";
 import type { KeyRing } from "./admit/key-ring.js";
 import { CLASS_ROWS } from "./admit/opcodes.js";
-import { PathKeeper, type Refusals } from "./admit/paths.js";
+import { WRITE_CLASSES } from "./admit/path-verdict.js";
+import { PathKeeper } from "./admit/paths.js";
+import { type PrivilegeFacts, WritePrivileges } from "./admit/privilege.js";
+import { RefusalBook, type RefusalFacts } from "./admit/refusals.js";
 import type { ReservationDesk } from "./admit/reservations/desk.js";
 import type { ReservationFacts } from "./admit/reservations/facts.js";
 import { ReservationRoom } from "./admit/reservations/room.js";
 import { ServerGrants } from "./admit/server-grants.js";
 import type { TrustedTime } from "./admit/trusted-clock.js";
+import { VolumeWatch } from "./admit/volume.js";
+import { flushDisk } from "./device/flush.js";
 import type { DeviceRegistry } from "./device/registry.js";
 import { Bridge, type BridgeSession, type SessionView } from "./fabric/bridge.js";
 import type { FabricSettings } from "./fabric/lun-map.js";
 import type { Native, NativePlane } from "./native/types.js";
+import type { PlaneNote, Punt } from "./plane.js";
+import { privilegeEvent, refusedEvent, type ServerEvent, volumeEvent } from "./server-events.js";
 import type { Clock, Timers } from "./sys/clock.js";
 import type { Config } from "./sys/config.js";
+import { GantryError } from "./sys/errors.js";
 import type { Logger } from "./sys/log.js";
 import type { Store } from "./sys/store.js";
 
@@ -34,16 +43,25 @@ export interface ServersOptions {
   readonly desk: Pick<ReservationDesk, "attach">;
   /** Told to the broker. */
   readonly onReservation: (facts: ReservationFacts, why: string) => void;
+  /** To the broker; resolves when it is delivered. */
+  readonly publish: (event: ServerEvent) => Promise<void>;
 }
 
-interface Running {
-  readonly bridge: Bridge;
+/** What decides about servers. */
+interface Gate {
   readonly keeper: PathKeeper;
+  readonly privileges: WritePrivileges;
+  readonly volumes: VolumeWatch;
+}
+
+interface Running extends Gate {
+  readonly bridge: Bridge;
   readonly unsubscribe: () => void;
 }
 
 export class Servers {
   readonly #options: ServersOptions;
+  readonly #refusals: RefusalBook;
   #config: Config;
   #running: Running | undefined;
   /** Starting, reloading and stopping, one after the other. */
@@ -52,6 +70,7 @@ export class Servers {
   constructor(options: ServersOptions, config: Config) {
     this.#options = options;
     this.#config = config;
+    this.#refusals = new RefusalBook({ ...options, onReport: (report) => this.#tell(refusedEvent(report)) });
   }
 
   /** Rejects with PORTAL_UNUSABLE or CONFIG_INVALID; then no server can log in. */
@@ -63,16 +82,31 @@ export class Servers {
     return this.#inTurn(() => this.#set(config));
   }
 
-  stop(): Promise<void> {
-    return this.#inTurn(() => this.#end());
+  async stop(): Promise<void> {
+    await this.#inTurn(() => this.#end());
+    this.#refusals.stop();
   }
 
   sessions(): readonly SessionView[] {
     return this.#running?.bridge.sessions() ?? [];
   }
 
-  refusals(): readonly Refusals[] {
-    return this.#running?.keeper.refusals() ?? [];
+  /** Who was refused what, the latest first. */
+  refusals(): readonly RefusalFacts[] {
+    return this.#refusals.list();
+  }
+
+  /** Who writes on the disks that servers share. */
+  privileges(): readonly PrivilegeFacts[] {
+    return this.#running?.privileges.list() ?? [];
+  }
+
+  /** @throws GantryError DEVICE_UNKNOWN, PRIVILEGE_* */
+  async movePrivilege(device: string, from: string, to: string): Promise<PrivilegeFacts> {
+    this.#options.devices.config(device);
+    const running = this.#running;
+    if (running !== undefined) return running.privileges.move(device, from, to);
+    throw new GantryError("PRIVILEGE_NOT_SHARED", `No server can log in, so nobody writes on ${device}.`);
   }
 
   /** For status; undefined: no server can log in. */
@@ -97,23 +131,24 @@ export class Servers {
   async #begin(settings: FabricSettings): Promise<void> {
     const { native, devices, ring, time, clock, timers, log, desk } = this.#options;
     const grants = new ServerGrants(ring);
-    let keeper: PathKeeper | undefined;
-    const unsubscribe = grants.start((initiators) => keeper?.keysChanged(initiators));
+    let gate: Gate | undefined;
+    let unsubscribe = (): void => {};
     const bridge = await Bridge.start({
       native,
       devices,
       settings,
       classes: CLASS_ROWS,
       keeper: (plane) => {
-        const made = this.#keeper(plane, grants);
-        keeper = made;
-        return {
-          opened: (session) => made.opened(kept(session)),
-          mapped: (session) => made.mapped(kept(session)),
-          closed: (nexus) => made.closed(nexus),
-          onPunt: (punt) => made.onPunt(punt),
-          onNote: (note) => made.onNote(note),
-        };
+        const made = this.#gate(plane, grants);
+        gate = made;
+        unsubscribe = grants.start((initiators) => {
+          // First who writes, then what that lets through.
+          made.privileges.keysChanged(initiators);
+          made.keeper.keysChanged(initiators);
+        });
+        // Before any session gets a path: who wrote before a loss of power does so again.
+        made.privileges.start();
+        return pathKeeper(made.keeper);
       },
       keySecrets: new KeySecrets(ring, time),
       clock,
@@ -121,43 +156,101 @@ export class Servers {
       log,
     }).catch((error: unknown) => {
       unsubscribe();
-      keeper?.stop();
+      stopGate(gate);
       throw error;
     });
-    if (keeper === undefined) throw new Error("the bridge has no keeper of paths");
-    this.#running = { bridge, keeper, unsubscribe };
-    desk.attach(keeper.room.arbiter);
+    if (gate === undefined) throw new Error("the bridge has no keeper of paths");
+    this.#running = { bridge, ...gate, unsubscribe };
+    desk.attach(gate.keeper.room.arbiter);
   }
 
-  #keeper(plane: NativePlane, grants: ServerGrants): PathKeeper {
-    const { time, devices, store, clock, timers, log, onReservation } = this.#options;
-    const typeOf = (device: string) => devices.config(device).type;
+  #gate(plane: NativePlane, grants: ServerGrants): Gate {
+    const { devices } = this.#options;
+    const privileges = this.#privileges(plane, grants, (device) => keeper.deviceChanged(device));
+    const keeper: PathKeeper = this.#keeper(plane, grants, {
+      mayWrite: (device, initiator) => privileges.mayWrite(device, initiator),
+      onPaths: () => volumes.changed(),
+    });
+    const volumes: VolumeWatch = new VolumeWatch({
+      plane,
+      timers: this.#options.timers,
+      watched: () => new Map([...keeper.writable()].filter(([device]) => devices.config(device).type === "disk")),
+      publish: (change) => this.#options.publish(volumeEvent(change)),
+      tell: (device) => {
+        if (devices.config(device).tell_readers) keeper.mediumChanged(device);
+      },
+    });
+    return { keeper, privileges, volumes };
+  }
+
+  #privileges(plane: NativePlane, grants: ServerGrants, changed: (device: string) => void): WritePrivileges {
+    const { devices, store, time, clock, timers, log } = this.#options;
+    return new WritePrivileges({
+      grants,
+      devices: devices
+        .all()
+        .filter(({ type, writers }) => type === "disk" && writers === "one")
+        .map(({ name }) => name),
+      store,
+      time,
+      clock,
+      timers,
+      log,
+      settle: async (device) => {
+        const unit = this.#running?.bridge.units().find((one) => one.device === device && one.ready);
+        if (unit !== undefined) await plane.drain(unit.unit, WRITE_CLASSES);
+        await flushDisk(devices, device);
+      },
+      changed,
+      onChange: (facts, why) => this.#tell(privilegeEvent(facts, why)),
+    });
+  }
+
+  #keeper(
+    plane: NativePlane,
+    grants: ServerGrants,
+    asks: { mayWrite(device: string, initiator: string): boolean; onPaths(): void },
+  ): PathKeeper {
+    const { ring, time, devices, clock, timers, log } = this.#options;
     return new PathKeeper({
       plane,
       grants,
       time,
-      typeOf,
+      typeOf: (device) => devices.config(device).type,
       clock,
       timers,
       log,
-      room: (changed) => {
-        const room = new ReservationRoom({
-          plane,
-          store,
-          clock,
-          log,
-          policy: () => ({
-            reading: this.#config.iscsi?.job_reading ?? "shared",
-            leaseMs: (this.#config.iscsi?.reservation_lease_s ?? 0) * 1000,
-          }),
-          onChange: onReservation,
-          deviceType: (device) => TYPE_NUMBER[typeOf(device)],
-          changed,
-        });
-        // Before any session gets a path: what survived a loss of power holds.
-        room.arbiter.load();
-        return room;
-      },
+      ...asks,
+      refusals: this.#refusals,
+      inband: ({ settled, refusedKey }) => new InbandKeys({ plane, ring, onSettled: settled, onRefused: refusedKey }),
+      room: (changed) => this.#room(plane, changed),
+    });
+  }
+
+  #room(plane: NativePlane, changed: (device: string) => void): ReservationRoom {
+    const { devices, store, clock, log, onReservation } = this.#options;
+    const room = new ReservationRoom({
+      plane,
+      store,
+      clock,
+      log,
+      policy: () => ({
+        reading: this.#config.iscsi?.job_reading ?? "shared",
+        leaseMs: (this.#config.iscsi?.reservation_lease_s ?? 0) * 1000,
+      }),
+      onChange: onReservation,
+      deviceType: (device) => TYPE_NUMBER[devices.config(device).type],
+      changed,
+    });
+    // Before any session gets a path: what survived a loss of power holds.
+    room.arbiter.load();
+    return room;
+  }
+
+  /** Nobody waits for it: the lists say the same to who asks. */
+  #tell(event: ServerEvent): void {
+    this.#options.publish(event).catch((error: unknown) => {
+      this.#options.log.warn({ event: event.event, error }, "the broker could not be told of an event");
     });
   }
 
@@ -168,7 +261,7 @@ export class Servers {
     this.#options.desk.attach(undefined);
     running.unsubscribe();
     await running.bridge.stop();
-    running.keeper.stop();
+    stopGate(running);
   }
 
   #inTurn(work: () => Promise<void>): Promise<void> {
@@ -176,6 +269,22 @@ export class Servers {
     this.#tail = turn.catch(() => undefined);
     return turn;
   }
+}
+
+function stopGate(gate: Gate | undefined): void {
+  gate?.keeper.stop();
+  gate?.privileges.stop();
+  gate?.volumes.stop();
+}
+
+function pathKeeper(keeper: PathKeeper) {
+  return {
+    opened: (session: BridgeSession) => keeper.opened(kept(session)),
+    mapped: (session: BridgeSession) => keeper.mapped(kept(session)),
+    closed: (nexus: number) => keeper.closed(nexus),
+    onPunt: (punt: Punt) => keeper.onPunt(punt),
+    onNote: (note: PlaneNote) => keeper.onNote(note),
+  };
 }
 
 function fabricSettings({ iscsi, target, zone }: Config): FabricSettings | undefined {

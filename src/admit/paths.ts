@@ -1,25 +1,27 @@
 // The keeper of paths: for every LUN of every session one verdict, made of the keys that are granted to the initiator's
 // name and of what reservations leave, and set in the data plane when it differs from what is set there. Deny by
-// default: a LUN without a right has no path.
-import type { Plane, PlaneNote, Punt, Verdict } from "../plane.js";
+// default: a LUN without a right has no path; where LUN 0 has none there is a place to present a key at.
+import { NO_UNIT, type Plane, type PlaneNote, type Punt } from "../plane.js";
 import type { Clock, Timers } from "../sys/clock.js";
 import type { Logger } from "../sys/log.js";
-import { LogLimit } from "../sys/log-limit.js";
-import { SENSE_KEY, STATUS } from "../wire/names.js";
-import { fixedSense } from "../wire/sense-encode.js";
+import { STATUS } from "../wire/names.js";
 import type { InitiatorPort } from "../wire/transport-id.js";
-import type { DeviceClass, Right } from "./key.js";
-import { commandName, gateMask, isArbitrated, reservationClasses } from "./opcodes.js";
+import type { InbandKeys } from "./inband.js";
+import type { DeviceClass } from "./key.js";
+import { commandName, isArbitrated, reservationClasses } from "./opcodes.js";
+import { EARLY_MS, type PathVerdict, PLACE, sameVerdict, verdictOf } from "./path-verdict.js";
+import { answerPunt, NO_LOGICAL_UNIT } from "./punts.js";
+import type { RefusalBook } from "./refusals.js";
 import type { ReservationRoom } from "./reservations/room.js";
 import type { ServerGrant, ServerGrants } from "./server-grants.js";
 import type { TrustedTime } from "./trusted-clock.js";
 
 /** SPC-4 annex D: what a server is told when its view of the bridge changes. */
 const REPORTED_LUNS_CHANGED = [0x3f, 0x0e] as const;
-const INVALID_OPCODE = 0x20;
 /** MODE SENSE shows write protection or not. */
 const MODE_PARAMETERS_CHANGED = [0x2a, 0x01] as const;
-const LOG_PERIOD_MS = 60_000;
+/** NOT READY TO READY CHANGE, MEDIUM MAY HAVE CHANGED: the one that says that what was read may not be there any more. */
+const MEDIUM_MAY_HAVE_CHANGED = [0x28, 0x00] as const;
 const LOOK_AGAIN_MS = 1000;
 
 export interface KeptSession {
@@ -30,22 +32,20 @@ export interface KeptSession {
   readonly luns: readonly { readonly lun: number; readonly device: string; readonly unit: number }[];
 }
 
-export interface Refusals {
-  readonly initiator: string;
-  readonly device: string;
-  readonly why: string;
-  /** The first of them. */
-  readonly command: string;
-  count: bigint;
-  lastMs: number;
-}
-
 export interface PathsOptions {
-  readonly plane: Pick<Plane, "setPath" | "clearPath" | "attention" | "abort" | "answer">;
+  readonly plane: Pick<Plane, "setPath" | "clearPath" | "attention" | "abort" | "answer" | "pass">;
   readonly grants: Pick<ServerGrants, "of">;
   readonly time: TrustedTime;
   readonly room: (changed: (device: string) => void) => ReservationRoom;
+  readonly inband: (
+    keeper: Pick<PathKeeper, "settled"> & { refusedKey(nexus: number, lun: number, code: string): void },
+  ) => InbandKeys;
+  readonly refusals: RefusalBook;
+  /** Whether the initiator has the write privilege of the device, or need not. */
+  readonly mayWrite: (device: string, initiator: string) => boolean;
   readonly typeOf: (device: string) => DeviceClass;
+  /** Somebody's paths are others than before. */
+  readonly onPaths: () => void;
   readonly clock: Clock;
   readonly timers: Timers;
   readonly log: Pick<Logger, "warn">;
@@ -54,39 +54,35 @@ export interface PathsOptions {
 interface Path {
   readonly device: string;
   readonly unit: number;
-  readonly verdict: Verdict;
+  readonly verdict: PathVerdict;
 }
 
 interface Kept {
   session: KeptSession;
   readonly paths: Map<number, Path>;
+  /** LUN 0 is a place to present a key at. */
+  place: boolean;
 }
-
-/** Kinds of refusals that are kept apart; more are in the log only. */
-const REFUSALS_MAX = 1000;
 
 export class PathKeeper {
   readonly room: ReservationRoom;
   readonly #options: PathsOptions;
+  readonly #inband: InbandKeys;
   readonly #kept = new Map<number, Kept>();
-  readonly #refusals = new Map<string, Refusals>();
-  readonly #logged: LogLimit;
   #timer: (() => void) | undefined;
 
   constructor(options: PathsOptions) {
     this.#options = options;
-    this.room = options.room((device) => this.#compileDevice(device));
-    this.#logged = new LogLimit({
-      clock: options.clock,
-      lines: 20,
-      periodMs: LOG_PERIOD_MS,
-      onSkipped: (count) => options.log.warn({ count }, "more commands were refused than were logged"),
+    this.room = options.room((device) => this.deviceChanged(device));
+    this.#inband = options.inband({
+      settled: (nexus) => this.settled(nexus),
+      refusedKey: (nexus, lun, code) => this.#count(nexus, lun, code, "SECURITY PROTOCOL OUT (B5h)", 1n),
     });
   }
 
   opened(session: KeptSession): void {
     this.room.opened(session);
-    const kept: Kept = { session, paths: new Map() };
+    const kept: Kept = { session, paths: new Map(), place: false };
     this.#kept.set(session.nexus, kept);
     this.#compile(kept, false);
     this.#wake();
@@ -103,7 +99,9 @@ export class PathKeeper {
 
   closed(nexus: number): void {
     this.room.closed(nexus);
+    this.#inband.closed(nexus);
     this.#kept.delete(nexus);
+    this.#options.onPaths();
   }
 
   /** Keys of these initiators came or went; undefined: it is time, and everybody is judged again. */
@@ -113,24 +111,60 @@ export class PathKeeper {
     this.#wake();
   }
 
+  /** Reservations or the write privilege of a device changed. */
+  deviceChanged(device: string): void {
+    for (const kept of this.#kept.values())
+      if (kept.session.luns.some((entry) => entry.device === device)) this.#compile(kept, true, device);
+  }
+
+  /** The key that this session presented was answered: the path that it came on may change now. */
+  settled(nexus: number): void {
+    const kept = this.#kept.get(nexus);
+    if (kept !== undefined) this.#compile(kept, true);
+  }
+
+  /** Devices that somebody may write on now, and their unit. */
+  writable(): ReadonlyMap<string, number> {
+    const found = new Map<string, number>();
+    for (const { paths } of this.#kept.values())
+      for (const { device, unit, verdict } of paths.values()) if (!verdict.writeProtected) found.set(device, unit);
+    return found;
+  }
+
+  /** Another server wrote: whoever may only read is told with the next command. */
+  mediumChanged(device: string): void {
+    for (const { session, paths } of this.#kept.values())
+      for (const [lun, path] of paths)
+        if (path.device === device && path.verdict.writeProtected)
+          this.#options.plane.attention(session.nexus, lun, ...MEDIUM_MAY_HAVE_CHANGED);
+  }
+
   onPunt(punt: Punt): void {
-    if (isArbitrated(punt.cdb[0] ?? 0)) this.room.onPunt(punt);
+    const { plane, typeOf } = this.#options;
+    const kept = this.#kept.get(punt.nexus);
+    const path = kept?.paths.get(punt.lun);
+    const nexus = this.room.textOf(punt.nexus);
+    if (kept === undefined || nexus === undefined) plane.answer(punt.id, STATUS.BUSY);
+    else if (this.#inband.takes(punt.cdb)) void this.#inband.onPunt(punt, kept.session.initiator.name);
+    else if (path === undefined) {
+      plane.answer(punt.id, STATUS.CHECK_CONDITION, NO_LOGICAL_UNIT);
+      this.#count(punt.nexus, punt.lun, "no-path", commandName(punt.cdb[0] ?? 0, undefined), 1n);
+    } else if (isArbitrated(punt.cdb[0] ?? 0)) this.room.onPunt(punt);
     else
-      this.#options.plane.answer(
-        punt.id,
-        STATUS.CHECK_CONDITION,
-        fixedSense(SENSE_KEY.ILLEGAL_REQUEST, INVALID_OPCODE, 0),
-      );
+      answerPunt(plane, punt, {
+        type: typeOf(path.device),
+        mayWrite: !path.verdict.writeProtected,
+        standing: this.room.arbiter.standing(path.device, nexus),
+      });
   }
 
   onNote(note: PlaneNote): void {
-    if (note.kind === "refused") this.#refused(note);
+    if (note.kind === "refused") {
+      const device = note.lun === undefined ? undefined : this.#deviceAt(note.nexus, note.lun);
+      const command = commandName(note.opcode, device === undefined ? undefined : this.#options.typeOf(device));
+      this.#count(note.nexus, note.lun, note.why, command, note.count);
+    }
     this.room.onNote(note);
-  }
-
-  /** Who was refused what, the latest last. */
-  refusals(): readonly Refusals[] {
-    return [...this.#refusals.values()].sort((a, b) => a.lastMs - b.lastMs);
   }
 
   stop(): void {
@@ -138,42 +172,62 @@ export class PathKeeper {
     this.#timer = undefined;
   }
 
-  #compileDevice(device: string): void {
-    for (const kept of this.#kept.values())
-      if (kept.session.luns.some((entry) => entry.device === device)) this.#compile(kept, true, device);
-  }
-
   /** tell: the initiator has seen the paths as they were. */
   #compile(kept: Kept, tell: boolean, only?: string): void {
     const { plane } = this.#options;
     const { nexus, luns } = kept.session;
-    let inventory = false;
-    for (const [lun, path] of [...kept.paths]) {
-      const entry = luns.find((one) => one.lun === lun && one.device === path.device && one.unit === path.unit);
-      if (entry !== undefined && this.#verdict(kept, entry.device).gate !== 0) continue;
-      kept.paths.delete(lun);
-      plane.clearPath(nexus, lun);
-      inventory = true;
-    }
+    let inventory = this.#clearLost(kept);
     for (const { lun, device, unit } of luns) {
       if (only !== undefined && device !== only) continue;
       const verdict = this.#verdict(kept, device);
-      if (verdict.gate === 0) continue;
       const before = kept.paths.get(lun);
-      if (before !== undefined && sameVerdict(before.verdict, verdict)) continue;
+      if (verdict.gate === 0 || (before !== undefined && sameVerdict(before.verdict, verdict))) continue;
+      if (lun === 0 && kept.place) {
+        // The command that brought the key is still to be answered, on the path that would go.
+        if (this.#inband.isBusy(nexus)) continue;
+        plane.clearPath(nexus, 0);
+        kept.place = false;
+      }
       kept.paths.set(lun, { device, unit, verdict });
       plane.setPath(nexus, lun, unit, verdict);
       if (before === undefined) inventory = true;
       else if (before.verdict.gate !== verdict.gate) this.#rightsChanged(nexus, lun, unit, before.verdict, verdict);
     }
-    if (tell && inventory) for (const lun of kept.paths.keys()) plane.attention(nexus, lun, ...REPORTED_LUNS_CHANGED);
+    this.#place(kept);
+    if (!tell || !inventory) {
+      this.#options.onPaths();
+      return;
+    }
+    const told = kept.place ? [0, ...kept.paths.keys()] : kept.paths.keys();
+    for (const lun of told) plane.attention(nexus, lun, ...REPORTED_LUNS_CHANGED);
+    this.#options.onPaths();
   }
 
-  /** What a right was taken from does not go on either. */
-  #rightsChanged(nexus: number, lun: number, unit: number, before: Verdict, after: Verdict): void {
+  /** Whether there was any. What runs on such a path is aborted with it. */
+  #clearLost(kept: Kept): boolean {
+    const { nexus, luns } = kept.session;
+    let lost = false;
+    for (const [lun, path] of [...kept.paths]) {
+      const entry = luns.find((one) => one.lun === lun && one.device === path.device && one.unit === path.unit);
+      if (entry !== undefined && this.#verdict(kept, entry.device).gate !== 0) continue;
+      kept.paths.delete(lun);
+      this.#options.plane.clearPath(nexus, lun);
+      lost = true;
+    }
+    return lost;
+  }
+
+  #place(kept: Kept): void {
+    if (kept.place || kept.paths.has(0)) return;
+    this.#options.plane.setPath(kept.session.nexus, 0, NO_UNIT, PLACE);
+    kept.place = true;
+  }
+
+  /** What keys no longer allow does not go on either. A write privilege that moves lets what runs end. */
+  #rightsChanged(nexus: number, lun: number, unit: number, before: PathVerdict, after: PathVerdict): void {
     const { plane, log } = this.#options;
     plane.attention(nexus, lun, ...MODE_PARAMETERS_CHANGED);
-    if ((before.gate & ~after.gate) === 0) return;
+    if ((before.keyGate & ~after.keyGate) === 0) return;
     plane.abort(unit, { nexus, status: STATUS.TASK_ABORTED }).catch((error: unknown) => {
       log.warn({ nexus, lun, error }, "commands whose key was taken back could not be aborted");
     });
@@ -190,22 +244,19 @@ export class PathKeeper {
     return grants.of(session.initiator.name, device, typeOf(device), time.nowMs());
   }
 
-  #verdict(kept: Kept, device: string): Verdict {
-    const { clock, time, typeOf } = this.#options;
-    const { rights } = this.#grant(kept, device);
+  #verdict(kept: Kept, device: string): PathVerdict {
+    const { clock, time, typeOf, mayWrite } = this.#options;
     const type = typeOf(device);
-    const nexus = this.room.textOf(kept.session.nexus);
-    const held: ReadonlySet<Right> = new Set(rights.keys());
-    return {
-      gate: nexus === undefined ? 0 : gateMask(type, held),
-      reservation: nexus === undefined ? 0 : this.room.arbiter.mask(device, nexus, reservationClasses(type)),
-      visible: held.size > 0,
-      writeProtected: !held.has("write"),
-      // Whichever right ends first ends the verdict; what is left is judged by then.
-      ...(held.size > 0 && {
-        expiresMonotonicMs: clock.monotonicMs() + (Math.min(...rights.values()) - time.nowMs()),
-      }),
-    };
+    const { nexus, initiator } = kept.session;
+    const text = this.room.textOf(nexus);
+    return verdictOf({
+      type,
+      rights: text === undefined ? new Map() : this.#grant(kept, device).rights,
+      mayWrite: mayWrite(device, initiator.name),
+      reservation: text === undefined ? 0 : this.room.arbiter.mask(device, text, reservationClasses(type)),
+      nowMs: time.nowMs(),
+      monotonicMs: clock.monotonicMs(),
+    });
   }
 
   /** Sleeps until the first key of anybody here ends or begins. */
@@ -219,39 +270,26 @@ export class PathKeeper {
       for (const { device } of kept.session.luns)
         changesMs = Math.min(changesMs, this.#grant(kept, device).changesMs ?? changesMs);
     // The wall clock may be set, or become trusted, at any time.
-    const waitMs = Math.max(0, Math.min(changesMs - time.nowMs(), LOOK_AGAIN_MS));
+    const untilMs = changesMs - time.nowMs();
+    const waitMs = Math.max(0, Math.min(untilMs > EARLY_MS ? untilMs - EARLY_MS : untilMs, LOOK_AGAIN_MS));
     this.#timer = timers.after(waitMs, () => this.keysChanged());
   }
 
-  #refused(note: Extract<PlaneNote, { kind: "refused" }>): void {
-    const { clock, log } = this.#options;
-    const session = note.nexus === undefined ? undefined : this.#kept.get(note.nexus)?.session;
-    const initiator = session?.initiator.name ?? "several";
-    const entry = session?.luns.find(({ lun }) => lun === note.lun);
-    const device = entry?.device ?? `LUN ${note.lun ?? "?"}`;
-    const command = commandName(note.opcode, entry === undefined ? undefined : this.#options.typeOf(entry.device));
-    const key = `${initiator}\n${device}\n${note.why}`;
-    const known = this.#refusals.get(key) ?? { initiator, device, why: note.why, command, count: 0n, lastMs: 0 };
-    known.count += note.count;
-    known.lastMs = clock.nowMs();
-    if (this.#refusals.has(key) || this.#refusals.size < REFUSALS_MAX) this.#refusals.set(key, known);
-    const holder = note.why === "reserved" ? this.room.arbiter.holder(device) : undefined;
-    if (this.#logged.take())
-      log.warn({ initiator, device, why: note.why, command, count: note.count, holder }, "a command was refused");
+  #deviceAt(nexus: number | undefined, lun: number): string | undefined {
+    const session = nexus === undefined ? undefined : this.#kept.get(nexus)?.session;
+    return session?.luns.find((entry) => entry.lun === lun)?.device;
   }
-}
 
-/** The end of a key moves by less than a millisecond from reckoning to reckoning. */
-function sameVerdict(a: Verdict, b: Verdict): boolean {
-  const [endA, endB] = [
-    a.expiresMonotonicMs ?? Number.POSITIVE_INFINITY,
-    b.expiresMonotonicMs ?? Number.POSITIVE_INFINITY,
-  ];
-  return (
-    a.gate === b.gate &&
-    a.reservation === b.reservation &&
-    a.visible === b.visible &&
-    a.writeProtected === b.writeProtected &&
-    (endA === endB || Math.abs(endA - endB) < 2)
-  );
+  #count(nexus: number | undefined, lun: number | undefined, why: string, command: string, count: bigint): void {
+    const session = nexus === undefined ? undefined : this.#kept.get(nexus)?.session;
+    const device = lun === undefined ? undefined : this.#deviceAt(nexus, lun);
+    this.#options.refusals.note({
+      initiator: session?.initiator.name ?? "several",
+      device: device ?? (lun === undefined ? "several" : `LUN ${lun}`),
+      why,
+      command,
+      count,
+      holder: why === "reserved" && device !== undefined ? this.room.arbiter.holder(device) : undefined,
+    });
+  }
 }

@@ -53,6 +53,18 @@ show
   .description("who holds which device, and since when")
   .action(() => ask("show reservations"));
 show
+  .command("sessions")
+  .description("servers that are logged in, and what went over their paths")
+  .action(() => ask("show sessions"));
+show
+  .command("refusals")
+  .description("who was refused what and why, the latest first")
+  .action(() => ask("show refusals"));
+show
+  .command("privileges")
+  .description("who writes on the disks that servers share")
+  .action(() => ask("show privileges"));
+show
   .command("jobs")
   .description("all jobs that are remembered")
   .action(() => askJobs());
@@ -82,6 +94,13 @@ program
   .description("take a device away from the servers that hold it")
   .requiredOption("--confirm <device>", "the name of the device once more")
   .action((device: string, { confirm }: { confirm: string }) => ask("reservation clear", device, confirm));
+
+program
+  .command("privilege")
+  .description("who writes on a disk that servers share")
+  .command("move <device> <from> <to>")
+  .description("let another server write, at a command boundary, with the cache emptied")
+  .action((device: string, from: string, to: string) => ask("privilege move", device, from, to));
 
 void program.parseAsync();
 

@@ -15,5 +15,8 @@ export function render(verb: string, result: unknown): string {
 const COLUMNS: Readonly<Record<string, readonly string[]>> = {
   "show jobs": ["jobId", "type", "state", "bytesDone", "bytesTotal", "membersDone", "cartridge"],
   "show keys": KEY_COLUMNS,
+  "show sessions": ["initiator", "target", "peer", "sinceMs", "luns"],
+  "show refusals": ["initiator", "device", "why", "command", "count", "lastMs"],
+  "show privileges": ["device", "writer", "sinceMs", "waiting", "moving"],
   "show reservations": ["device", "kind", "type", "holders", "sinceMs", "jobs"],
 };

@@ -2,6 +2,7 @@
 import type { KeyRing } from "../admit/key-ring.js";
 import type { ReservationDesk } from "../admit/reservations/desk.js";
 import { jobPage, keyFacts, mediaFacts } from "../control/job-commands.js";
+import { privilegeFacts, refusalFacts, type ServerRoom, sessionFacts } from "../control/server-commands.js";
 import type { JobQueue } from "../copy/job-queue.js";
 import type { DeviceRegistry } from "../device/registry.js";
 import { GantryError, messageOf } from "../sys/errors.js";
@@ -10,6 +11,7 @@ import { decodeInquiry } from "../wire/inquiry.js";
 
 export interface ShellRoom {
   readonly reservations: Pick<ReservationDesk, "list" | "clear">;
+  readonly servers: ServerRoom;
   readonly queue: JobQueue;
   readonly ring: KeyRing;
   readonly devices: DeviceRegistry;
@@ -26,6 +28,10 @@ export const VERBS: ReadonlyMap<string, Verb> = new Map<string, Verb>([
   ["show media", ({ devices }) => mediaFacts(devices)],
   ["show keys", ({ ring }) => keyFacts(ring)],
   ["show reservations", ({ reservations }) => reservations.list()],
+  ["show sessions", ({ servers }) => sessionFacts(servers)],
+  ["show refusals", ({ servers }) => refusalFacts(servers)],
+  ["show privileges", ({ servers }) => privilegeFacts(servers)],
+  ["privilege move", ({ servers }, [device, from, to]) => movePrivilege(servers, device, from, to)],
   ["reservation clear", ({ reservations }, [device, sure]) => clearReservation(reservations, device, sure)],
   ["show jobs", ({ queue }, [after, limit]) => jobPage(queue, undefined, after, pageLimit(limit))],
   ["show job", ({ queue }, [jobId]) => queue.progress(required(jobId))],
@@ -52,6 +58,11 @@ function clearReservation(desk: ShellRoom["reservations"], device: string | unde
     "SHELL_VERB",
     `Servers that hold ${device} lose it in the middle of what they do; say so with --confirm ${device}.`,
   );
+}
+
+function movePrivilege(servers: ServerRoom, device?: string, from?: string, to?: string) {
+  if (device !== undefined && from !== undefined && to !== undefined) return servers.movePrivilege(device, from, to);
+  throw new GantryError("SHELL_VERB", "This verb needs a device, who writes on it now, and who is to.");
 }
 
 function required(jobId: string | undefined): string {

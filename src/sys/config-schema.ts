@@ -85,7 +85,12 @@ const jobs = v.strictObject({
   list_timeout_s: v.optional(whole(10, 604_800), 3600),
 });
 
-const common = { name, type: v.picklist(["disk", "tape"], 'must be "disk" or "tape"') };
+const common = {
+  name,
+  type: v.picklist(["disk", "tape"], 'must be "disk" or "tape"'),
+  writers: v.optional(v.picklist(["one", "many"], 'must be "one" or "many"'), "one"),
+  tell_readers: v.optional(flag, false),
+};
 
 const virtualDevice = v.strictObject({
   ...common,

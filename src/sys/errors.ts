@@ -107,6 +107,7 @@ export const ERRORS = {
   ),
   KEY_EPOCH_OLD: row("refused", "The key is of an epoch that was revoked; ask the broker for a new one."),
   KEY_EXPIRED: row("refused", "The key's time is over; ask the broker for a renewal."),
+  KEY_HOLDER_WRONG: row("refused", "The key was presented by another initiator than the one that it is for."),
   KEY_ISSUER_INVALID: row(
     "input",
     "An issuer key is not a usable Ed25519 key; give the PEM or the 32 bytes in hexadecimal.",
@@ -154,6 +155,19 @@ export const ERRORS = {
   ),
   STORE_UNUSABLE: row("system", "The state directory cannot be read or written; nothing of the write was kept."),
   // broker tool
+  PRIVILEGE_HOLDER_WRONG: row(
+    "refused",
+    "The write privilege is not where the command takes it from; `privilege.list` says who has it.",
+  ),
+  PRIVILEGE_NO_KEY: row("refused", "Who is to write has no key that allows it; install one, then move the privilege."),
+  PRIVILEGE_NOT_MOVED: row(
+    "state",
+    "Writes could not be brought to an end, the cache not be emptied, or the change not be stored; it is as before.",
+  ),
+  PRIVILEGE_NOT_SHARED: row(
+    "refused",
+    "Only a disk with one writer, in a bridge that servers log in to, has a write privilege.",
+  ),
   KEY_UNKNOWN_HERE: row(
     "input",
     "This broker did not issue such a key; `gantry-broker key list` shows those of a bridge.",

@@ -19,6 +19,7 @@ export const OPCODE = {
   PREVENT_ALLOW_MEDIUM_REMOVAL: 0x1e,
   READ_CAPACITY_10: 0x25,
   LOCATE_10: 0x2b,
+  SYNCHRONIZE_CACHE_10: 0x35,
   READ_POSITION: 0x34,
   LOG_SENSE: 0x4d,
   SPACE_16: 0x91,
@@ -28,6 +29,9 @@ export const OPCODE = {
   MOVE_MEDIUM: 0xa5,
   READ_ELEMENT_STATUS: 0xb8,
 } as const;
+
+/** SBC-3 5.22, of all blocks, answered when it is done. */
+export const synchronizeCache10 = (): Uint8Array => cdb(10, OPCODE.SYNCHRONIZE_CACHE_10);
 
 /** SPC-4 6.47. */
 export const testUnitReady = (): Uint8Array => cdb(6, OPCODE.TEST_UNIT_READY);

@@ -97,6 +97,14 @@ export const COMMANDS = {
   "media.list": { fields: empty, result: map({ media: list(anyMap, 10_000) }), repeat: true },
   "reservation.list": { fields: empty, result: map({ reservations: list(anyMap, 10_000) }), repeat: true },
   "reservation.clear": { fields: map({ device: name }), result: map({ was: anyMap }), repeat: false },
+  "session.list": { fields: empty, result: map({ sessions: list(anyMap, 10_000) }), repeat: true },
+  "refusal.list": { fields: empty, result: map({ refusals: list(anyMap, 10_000) }), repeat: true },
+  "privilege.list": { fields: empty, result: map({ privileges: list(anyMap, 10_000) }), repeat: true },
+  "privilege.move": {
+    fields: map({ device: name, from: text(223, 1), to: text(223, 1) }),
+    result: map({ privilege: anyMap }),
+    repeat: false,
+  },
   "manifest.get": {
     fields: map({
       jobId: name,

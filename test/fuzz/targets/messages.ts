@@ -62,6 +62,10 @@ const FIELDS: Record<keyof typeof COMMANDS, object> = {
   "media.list": {},
   "reservation.list": {},
   "reservation.clear": { device: "disk0" },
+  "session.list": {},
+  "refusal.list": {},
+  "privilege.list": {},
+  "privilege.move": { device: "disk0", from: "iqn.2024-01.org.example:a", to: "iqn.2024-01.org.example:b" },
   "manifest.get": { jobId: "job-1", offset: 2n ** 64n - 1n, limit: 262144 },
 };
 
