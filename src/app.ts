@@ -6,6 +6,7 @@ import { issuerKey } from "./admit/issuer-key.js";
 import { jobGate } from "./admit/job-gate.js";
 import { KeyRing } from "./admit/key-ring.js";
 import { ReservationDesk } from "./admit/reservations/desk.js";
+import { ReservationTeller } from "./admit/reservations/teller.js";
 import { TrustedClock } from "./admit/trusted-clock.js";
 import { ControlDoor } from "./control/door.js";
 import { DurableChunkStore } from "./control/durable-chunk-store.js";
@@ -108,7 +109,10 @@ async function start(
   undo.push(() => devices.stop());
   devices.start();
 
-  const reservations = new ReservationDesk((name) => devices.all().some((device) => device.name === name));
+  const reservations = new ReservationDesk({
+    known: (name) => devices.all().some((device) => device.name === name),
+    unload: (drive) => devices.unload(drive),
+  });
 
   const chunks = new DurableChunkStore(store);
   const lists = new ListReceiver({
@@ -144,6 +148,16 @@ async function start(
     newId: randomUUID,
   });
 
+  const teller = new ReservationTeller({
+    clock,
+    timers: systemTimers,
+    tell: (event) => {
+      log[event.severity === "warning" ? "warn" : "info"]({ event: event.event, ...event.details }, event.message);
+      // Nobody waits for it: reservation.list says the same to who asks.
+      door.event(event).catch((error: unknown) => log.warn({ error }, "the broker could not be told of a reservation"));
+    },
+  });
+  undo.push(() => teller.stop());
   const servers = new Servers(
     {
       native,
@@ -156,9 +170,10 @@ async function start(
       log,
       desk: reservations,
       onReservation: (facts, why) => {
-        log.info({ ...facts, why }, "a reservation changed");
+        teller.changed(facts, why);
         queue.wake();
       },
+      onWanted: (wanted) => teller.wanted(wanted),
       publish: (event) => door.event(event),
     },
     first,

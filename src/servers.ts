@@ -10,6 +10,7 @@ import { type PrivilegeFacts, WritePrivileges } from "./admit/privilege.js";
 import { RefusalBook, type RefusalFacts } from "./admit/refusals.js";
 import type { ReservationDesk } from "./admit/reservations/desk.js";
 import type { ReservationFacts } from "./admit/reservations/facts.js";
+import type { Wanted } from "./admit/reservations/preemption.js";
 import { ReservationRoom } from "./admit/reservations/room.js";
 import { ServerGrants } from "./admit/server-grants.js";
 import type { TrustedTime } from "./admit/trusted-clock.js";
@@ -43,6 +44,8 @@ export interface ServersOptions {
   readonly desk: Pick<ReservationDesk, "attach">;
   /** Told to the broker. */
   readonly onReservation: (facts: ReservationFacts, why: string) => void;
+  /** The broker is asked whether a device is to be taken from who has it. */
+  readonly onWanted: (wanted: Wanted) => void;
   /** To the broker; resolves when it is delivered. */
   readonly publish: (event: ServerEvent) => Promise<void>;
 }
@@ -223,21 +226,25 @@ export class Servers {
       ...asks,
       refusals: this.#refusals,
       inband: ({ settled, refusedKey }) => new InbandKeys({ plane, ring, onSettled: settled, onRefused: refusedKey }),
-      room: (changed) => this.#room(plane, changed),
+      room: (changed) => this.#room(plane, grants, changed),
     });
   }
 
-  #room(plane: NativePlane, changed: (device: string) => void): ReservationRoom {
-    const { devices, store, clock, log, onReservation } = this.#options;
+  #room(plane: NativePlane, grants: ServerGrants, changed: (device: string) => void): ReservationRoom {
+    const { devices, store, clock, timers, log, onReservation, onWanted } = this.#options;
     const room = new ReservationRoom({
       plane,
       store,
       clock,
+      timers,
       log,
       policy: () => ({
         reading: this.#config.iscsi?.job_reading ?? "shared",
         leaseMs: (this.#config.iscsi?.reservation_lease_s ?? 0) * 1000,
+        preempt: this.#config.iscsi?.preempt ?? "off",
       }),
+      priorityOf: (device, initiator) => this.#priorityOf(grants, device, initiator),
+      onWanted,
       onChange: onReservation,
       deviceType: (device) => TYPE_NUMBER[devices.config(device).type],
       changed,
@@ -252,6 +259,13 @@ export class Servers {
     this.#options.publish(event).catch((error: unknown) => {
       this.#options.log.warn({ event: event.event, error }, "the broker could not be told of an event");
     });
+  }
+
+  /** While nobody knows the time nobody knows whose key is in force, and nothing is taken from anybody. */
+  #priorityOf(grants: ServerGrants, device: string, initiator: string): number {
+    const { devices, time } = this.#options;
+    if (time.fault() !== undefined) return Number.POSITIVE_INFINITY;
+    return grants.priorityOf(initiator, device, devices.config(device).type, time.nowMs()) ?? -1;
   }
 
   async #end(): Promise<void> {

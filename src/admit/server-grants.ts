@@ -67,6 +67,16 @@ export class ServerGrants {
     };
   }
 
+  /** Highest priority of the keys in force by which the initiator may reserve the device; undefined: it may not. */
+  priorityOf(initiator: string, device: string, type: DeviceClass, nowMs: number): number | undefined {
+    const leewayMs = this.#ring.leewayMs;
+    const priorities = [...(this.#byName.get(initiator)?.values() ?? [])]
+      .filter((key) => key.rights.includes("exclusive") && this.#covers(key, device, type))
+      .filter(({ notBeforeMs, expiresMs }) => notBeforeMs - leewayMs <= nowMs && nowMs < expiresMs + leewayMs)
+      .map(({ priority }) => priority);
+    return priorities.length === 0 ? undefined : Math.max(...priorities);
+  }
+
   /**
    * Whether a key that is in force counts. Nobody counts a server's bytes or looks at which cartridge it found in a
    * drive, so a key that limits either gives servers nothing.

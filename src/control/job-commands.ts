@@ -3,6 +3,7 @@
 import { holderText, selectorText } from "../admit/key.js";
 import type { KeyRing } from "../admit/key-ring.js";
 import type { ReservationDesk } from "../admit/reservations/desk.js";
+import type { Claimant } from "../admit/reservations/preemption.js";
 import type { JobQueue } from "../copy/job-queue.js";
 import type { DeviceRegistry } from "../device/registry.js";
 import { JOB_ENDS, type JobProgress, type JobReport, type JobState } from "../job.js";
@@ -11,7 +12,7 @@ import { toHex } from "../wire/hex.js";
 import type { Router } from "./router.js";
 
 export interface CommandRoom {
-  readonly reservations: Pick<ReservationDesk, "list" | "clear">;
+  readonly reservations: Pick<ReservationDesk, "list" | "clear" | "preempt">;
   readonly queue: JobQueue;
   readonly ring: KeyRing;
   readonly devices: DeviceRegistry;
@@ -58,7 +59,18 @@ export function registerCommands(router: Router, room: CommandRoom): void {
     }))
     .on("reservation.list", async () => ({ reservations: room.reservations.list().map((facts) => ({ ...facts })) }))
     .on("reservation.clear", async ({ device }) => ({ was: { ...(await room.reservations.clear(device)) } }))
+    .on("reservation.preempt", async ({ device, jobId, initiator }) => {
+      const by = claimant(jobId, initiator);
+      return { was: { ...room.reservations.preempt(device, by) } };
+    })
     .on("media.list", async () => ({ media: mediaFacts(room.devices) }));
+}
+
+/** Either a job or a server. Throws MESSAGE_INVALID. */
+function claimant(jobId: string | undefined, initiator: string | undefined): Claimant {
+  if (jobId !== undefined && initiator === undefined) return { jobId };
+  if (initiator !== undefined && jobId === undefined) return { initiator };
+  throw new GantryError("MESSAGE_INVALID", "reservation.preempt: give either `jobId` or `initiator`.");
 }
 
 /** Keys that grant something: those that were taken back stay in the ring until they expire, and are not told. */

@@ -44,6 +44,8 @@ export interface JobContext extends JobPlant {
   readonly meter: Meter;
   /** From here on the job can no longer be cancelled (its end is being written). */
   closing: boolean;
+  /** Who took a device from it: it stops at a checkpoint, waits in the queue, and goes on from there. */
+  yieldedTo?: string;
   /** Limit asked for by the job or by command, bytes per second; 0n: none. */
   requestedBytesPerS: bigint;
 }

@@ -20,7 +20,7 @@ export interface JobQueueOptions {
   readonly run: RunJob;
   /** Checks that need no key: lists, devices, options. Throws GantryError. */
   readonly check: (spec: JobSpec) => void;
-  /** Whether servers leave it its devices; while they do not, it waits. */
+  /** Whether servers leave it its devices; while they do not, it waits. Asked when no other job has them. */
   readonly mayStart?: (spec: JobSpec) => boolean;
   readonly onProgress: (progress: JobProgress) => void;
   readonly onReport: (report: JobReport) => void;
@@ -156,6 +156,7 @@ export class JobQueue {
     if (running.context.closing) {
       throw new GantryError("JOB_CANCEL_REFUSED", `Job ${jobId} is writing its end; it will be done in a moment.`);
     }
+    delete running.context.yieldedTo;
     running.context.control.cancel();
     // Before it is acknowledged: a job that was cancelled must not go on in another life of the daemon.
     await this.#options.plant.journal.ask(jobId, { cancel: true });
@@ -248,8 +249,9 @@ export class JobQueue {
       .sort((a, b) => b.spec.priority - a.spec.priority || a.submittedMs - b.submittedMs);
     for (const record of queued) {
       if (this.#running.size >= this.#options.plant.config().concurrent) return;
-      if (this.#options.mayStart?.(record.spec) === false) continue;
-      if (this.#locks.take(record.spec.jobId, devicesOf(record.spec))) this.#launch(record);
+      if (!this.#locks.take(record.spec.jobId, devicesOf(record.spec))) continue;
+      if (this.#options.mayStart?.(record.spec) === false) this.#locks.release(record.spec.jobId);
+      else this.#launch(record);
     }
   }
 
@@ -293,7 +295,18 @@ export class JobQueue {
     });
     if (this.#stopping && outcome.state === "cancelled") return;
     const timedOut = outcome.state === "cancelled" && this.#overdue(context.record);
+    if (outcome.state === "cancelled" && !timedOut && context.yieldedTo !== undefined) return this.#requeue(context);
     await this.#end(context.record, context.meter, timedOut ? { ...outcome, state: "timed-out" } : outcome);
+  }
+
+  /** It gave a device up: it waits for it as any other, and goes on where it was. */
+  async #requeue({ record, meter, yieldedTo }: JobContext): Promise<void> {
+    const { journal, log } = this.#options.plant;
+    const { jobId } = record.spec;
+    const waiting: JobRecord = { ...record, state: "queued", resumes: record.resumes + 1 };
+    await this.#stored(jobId, () => journal.put(waiting));
+    log.info({ jobId, yieldedTo }, "job waits, because its device was taken");
+    this.#options.onProgress(progressOf({ record: waiting, meter, paused: false }));
   }
 
   async #end(record: JobRecord, meter: Meter, outcome: ReportOutcome): Promise<void> {

@@ -129,6 +129,13 @@ export class DeviceRegistry {
     this.#loaded.set(drive, cartridge);
   }
 
+  /** Takes out what was loaded by name, so that nobody else writes on it; a drive that nobody loads is left as it is. */
+  async unload(drive: string): Promise<void> {
+    const device = this.#emulated.get(drive);
+    if (device === undefined || !this.#loaded.delete(drive)) return;
+    await (device as EmulatedTape).unload();
+  }
+
   #emulate(config: VirtualConfig): EmulatedDevice {
     const serial = config.serial ?? config.name;
     try {

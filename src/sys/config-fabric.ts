@@ -54,6 +54,7 @@ export const iscsiSchema = v.strictObject({
     v.picklist(["shared", "write-exclusive", "exclusive"], 'must be "shared", "write-exclusive" or "exclusive"'),
     "shared",
   ),
+  preempt: v.optional(v.picklist(["off", "ask", "automatic"], 'must be "off", "ask" or "automatic"'), "off"),
 });
 
 const lun = v.strictObject({

@@ -78,6 +78,10 @@ export const ERRORS = {
     "input",
     "The text of a login or text request breaks the rules of RFC 7143 6.1; the connection is closed.",
   ),
+  PREEMPT_UNWANTED: row(
+    "refused",
+    "Nobody of that name waits for the device, or another holds it by now; see the event `preempt.wanted`.",
+  ),
   PORTAL_UNUSABLE: row(
     "system",
     "The bridge cannot listen at a portal; the message says which and why. Mend `iscsi.portals` or free the port.",

@@ -1,10 +1,11 @@
 // What the arbiter needs of others: the data plane, who is there, a store, and what the configuration says.
 import type { Plane } from "../../plane.js";
-import type { Clock } from "../../sys/clock.js";
+import type { Clock, Timers } from "../../sys/clock.js";
 import type { Logger } from "../../sys/log.js";
 import type { Store } from "../../sys/store.js";
 import type { ReservationFacts } from "./facts.js";
 import type { ReadingPolicy } from "./job-holds.js";
+import type { PreemptionOptions, PreemptPolicy } from "./preemption.js";
 import type { NexusText } from "./state.js";
 
 /** One way of a server to a device. */
@@ -34,13 +35,20 @@ export interface ArbiterPaths {
   changed(device: string): void;
 }
 
-export interface ArbiterOptions {
+export interface ArbiterPolicy {
+  readonly reading: ReadingPolicy;
+  readonly leaseMs: number;
+  readonly preempt: PreemptPolicy;
+}
+
+export interface ArbiterOptions extends Omit<PreemptionOptions, "policy"> {
   readonly plane: Pick<Plane, "attention" | "abort" | "answer" | "pass" | "drain">;
   readonly paths: ArbiterPaths;
   readonly store: Store;
   readonly clock: Clock;
+  readonly timers: Timers;
   readonly log: Logger;
-  readonly policy: () => { readonly reading: ReadingPolicy; readonly leaseMs: number };
+  readonly policy: () => ArbiterPolicy;
   /** Something changed: for events and for jobs that wait. */
   readonly onChange: (facts: ReservationFacts, why: string) => void;
 }

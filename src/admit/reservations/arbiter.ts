@@ -1,14 +1,16 @@
 // The live arbiter: takes the commands that reservations decide, one after the other for each device, puts what has to
 // survive on stable storage, changes what the data plane lets through, tells who has to know, and answers last.
 import type { Punt } from "../../plane.js";
-import { GantryError, messageOf } from "../../sys/errors.js";
+import { messageOf } from "../../sys/errors.js";
 import { SENSE_KEY, STATUS } from "../../wire/names.js";
 import { fixedSense } from "../../wire/sense-encode.js";
 import type { ArbiterOptions, UnitFacts } from "./arbiter-options.js";
 import { goesThrough, type ReservationClass, reservationMask, type Standing } from "./classes.js";
 import { arbiterFacts, type ReservationFacts, whoHolds } from "./facts.js";
-import { type JobAccess, JobHolds, type JobWatch, jobMay, stricter } from "./job-holds.js";
+import { type ClaimingJob, type DeviceUse, JobClaims } from "./job-claims.js";
+import { type JobWatch, stricter } from "./job-holds.js";
 import { classByCdb, isReserving, judge, nexusLost, unitReset } from "./machine.js";
+import type { Claimant } from "./preemption.js";
 import { changeOf, loadReservations } from "./records.js";
 import { nextGeneration, type Situation, unregister } from "./register.js";
 import {
@@ -21,8 +23,6 @@ import {
 } from "./state.js";
 import { type Attention, cleared, type Step } from "./step.js";
 
-/** Bits of all command classes. */
-const ALL_CLASSES = 0xffff;
 /** INTERNAL TARGET FAILURE: what could not be stored was not done. */
 const NOT_DONE = fixedSense(SENSE_KEY.HARDWARE_ERROR, 0x44, 0x00);
 
@@ -30,12 +30,20 @@ export class Arbiter {
   readonly #options: ArbiterOptions;
   readonly #states = new Map<string, UnitReservations>();
   readonly #turns = new Map<string, Promise<void>>();
-  readonly #jobs = new JobHolds();
+  readonly #jobs: JobClaims;
   /** Device → since when its holders are away, as far as expire() saw. */
   readonly #awayMs = new Map<string, number>();
 
   constructor(options: ArbiterOptions) {
     this.#options = options;
+    this.#jobs = new JobClaims(options, {
+      state: (device) => this.state(device),
+      inTurn: (device, work) => this.#inTurn(device, work),
+      put: (device, state, why) => this.#put(device, state, why),
+      tell: (device, attentions) => this.#tell(device, attentions),
+      changed: (device, why) => this.#changed(device, why),
+      abort: (device, nexuses) => this.#abort(device, nexuses),
+    });
   }
 
   /** What survived. Before any nexus gets a path. */
@@ -52,8 +60,7 @@ export class Arbiter {
   }
 
   standing(device: string, nexus: NexusText): Standing {
-    const { reading } = this.#options.policy();
-    return stricter(standingOf(this.state(device), nexus), this.#jobs.standing(device, reading));
+    return stricter(standingOf(this.state(device), nexus), this.#jobs.standing(device));
   }
 
   state(device: string): UnitReservations {
@@ -113,6 +120,7 @@ export class Arbiter {
 
   /** Ends persistent reservations whose holders are all away for longer than the lease; call every few seconds. */
   async expire(): Promise<void> {
+    this.#jobs.expire();
     for (const device of [...this.#states.keys()]) {
       if (this.#isOverdue(device)) await this.#inTurn(device, () => this.#endLease(device));
     }
@@ -127,75 +135,39 @@ export class Arbiter {
     this.#tell(device, attentions);
   }
 
-  /**
-   * A job takes its devices while it runs: resolves at a command boundary, with what gives them back.
-   * @throws GantryError DEVICE_RESERVED when a server has one of them
-   */
-  async claim(
-    jobId: string,
-    uses: readonly { readonly device: string; readonly access: JobAccess }[],
-    watch: JobWatch,
-  ): Promise<() => void> {
-    const taken: string[] = [];
-    const release = (): void => {
-      for (const device of taken.splice(0)) {
-        if (this.#jobs.remove(device, jobId)) this.#changed(device, `job ${jobId} gave it back`);
-      }
-    };
-    try {
-      for (const { device, access } of uses) {
-        taken.push(device);
-        await this.#inTurn(device, () => this.#take(jobId, device, access, watch));
-        await this.#drain(device);
-      }
-    } catch (error) {
-      release();
-      throw error;
-    }
-    return release;
+  /** See JobClaims. */
+  claim(job: ClaimingJob, uses: readonly DeviceUse[], watch: JobWatch): Promise<() => void> {
+    return this.#jobs.claim(job, uses, watch);
   }
 
   /** Whether a job could have the device now. */
-  jobMay(device: string, access: JobAccess): boolean {
-    return jobMay(standingOf(this.state(device), ""), access);
+  jobMay(job: ClaimingJob, use: DeviceUse): boolean {
+    return this.#jobs.mayStart(job, use);
   }
 
-  #take(jobId: string, device: string, access: JobAccess, watch: JobWatch): void {
-    const { clock } = this.#options;
-    if (!this.jobMay(device, access))
-      throw new GantryError("DEVICE_RESERVED", `${device} is reserved: ${this.holder(device)}.`, {
-        details: { device },
-      });
-    let had = true;
-    const onJudged = (may: boolean): void => {
-      if (had && !may) watch.lost(device, this.holder(device) ?? "somebody");
-      if (may && !had) watch.free(device);
-      had = may;
-    };
-    this.#jobs.add(device, { jobId, access, sinceMs: clock.nowMs(), onJudged });
-    this.#changed(device, `job ${jobId} took it`);
+  /** A job waits for a device that a server has. */
+  want(job: ClaimingJob, device: string): void {
+    this.#jobs.want(job, device);
   }
 
-  /** What servers sent before is not to land in the middle of the job. */
-  async #drain(device: string): Promise<void> {
-    const { plane, paths, policy } = this.#options;
-    if (this.#jobs.standing(device, policy().reading) === "free") return;
-    const units = new Set(paths.pathsTo(device).map(({ unit }) => unit));
-    await Promise.all([...units].map((unit) => plane.drain(unit, ALL_CLASSES)));
+  /** The broker's word: whoever has the device loses it to one that wants it. @throws GantryError PREEMPT_UNWANTED */
+  preempt(device: string, by: Claimant): ReservationFacts {
+    const before = this.facts(device);
+    this.#jobs.allow(device, by);
+    return before;
   }
 
   async #carryOut(punt: Punt, { device, deviceType }: UnitFacts, nexus: NexusText): Promise<void> {
-    const { plane, policy } = this.#options;
+    const { plane } = this.#options;
     const before = this.state(device);
     const judgement = judge(before, punt.cdb, punt.data, this.#situation(device, nexus), deviceType);
-    const left = this.#jobs.standing(device, policy().reading);
     if (judgement === "pass") {
-      if (goesThrough(left, classByCdb(punt.cdb, deviceType))) plane.pass(punt.id);
+      if (goesThrough(this.#jobs.standing(device), classByCdb(punt.cdb, deviceType))) plane.pass(punt.id);
       else plane.answer(punt.id, STATUS.RESERVATION_CONFLICT);
       return;
     }
-    // Nobody reserves a device from under a job that does not share it.
-    if (left !== "free" && isReserving(before, judgement.state)) {
+    // Nobody reserves a device from under a job that does not give it up.
+    if (isReserving(before, judgement.state) && !(await this.#jobs.makeWay(device, nexus, judgement.state))) {
       plane.answer(punt.id, STATUS.RESERVATION_CONFLICT);
       return;
     }
@@ -219,7 +191,7 @@ export class Arbiter {
     if (change !== undefined) await this.#options.store.batch([change]);
     this.#states.set(device, state);
     this.#changed(device, why);
-    for (const { access, onJudged } of this.#jobs.of(device)) onJudged(this.jobMay(device, access));
+    this.#jobs.judged(device);
   }
 
   #changed(device: string, why: string): void {
@@ -237,17 +209,22 @@ export class Arbiter {
 
   /** The turn of the device ends before: a task that is hard to abort must not stop the arbiter. */
   #answerAfterAborts(punt: Punt, device: string, { answer, abort }: Step): void {
-    const { plane, paths, log } = this.#options;
+    const { plane, log } = this.#options;
     const say = (): void =>
       plane.answer(punt.id, answer.status, answer.sense && fixedSense(...answer.sense), answer.data);
     if (abort.length === 0) {
       say();
       return;
     }
-    const tasks = paths.pathsTo(device).filter(({ text }) => abort.includes(text));
-    void Promise.all(tasks.map(({ nexus, unit }) => plane.abort(unit, { nexus, status: STATUS.TASK_ABORTED })))
+    void this.#abort(device, abort)
       .catch((error: unknown) => log.error({ device, reason: messageOf(error) }, "tasks could not be aborted"))
       .then(say);
+  }
+
+  async #abort(device: string, nexuses: readonly NexusText[]): Promise<void> {
+    const { plane, paths } = this.#options;
+    const tasks = paths.pathsTo(device).filter(({ text }) => nexuses.includes(text));
+    await Promise.all(tasks.map(({ nexus, unit }) => plane.abort(unit, { nexus, status: STATUS.TASK_ABORTED })));
   }
 
   /** None of the holders of a persistent reservation was seen for longer than the lease. */

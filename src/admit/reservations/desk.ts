@@ -4,20 +4,27 @@ import { devicesOf } from "../../copy/admission.js";
 import type { RunJob } from "../../copy/job-attempts.js";
 import type { JobContext } from "../../copy/job-context.js";
 import type { JobSpec } from "../../job.js";
-import { GantryError } from "../../sys/errors.js";
+import { GantryError, isGantryError, messageOf } from "../../sys/errors.js";
 import type { Arbiter } from "./arbiter.js";
 import type { ReservationFacts } from "./facts.js";
-import type { JobAccess } from "./job-holds.js";
+import type { DeviceUse } from "./job-claims.js";
+import type { Claimant } from "./preemption.js";
 
-type DeskArbiter = Pick<Arbiter, "list" | "clear" | "claim" | "jobMay">;
+type DeskArbiter = Pick<Arbiter, "list" | "clear" | "claim" | "jobMay" | "want" | "preempt">;
+
+export interface DeskDevices {
+  /** Whether there is a device of this name. */
+  readonly known: (device: string) => boolean;
+  /** Takes out of a drive what was loaded into it by name. */
+  readonly unload: (drive: string) => Promise<void>;
+}
 
 export class ReservationDesk {
   #arbiter: DeskArbiter | undefined;
-  readonly #known: (device: string) => boolean;
+  readonly #devices: DeskDevices;
 
-  /** @param known whether there is a device of this name */
-  constructor(known: (device: string) => boolean) {
-    this.#known = known;
+  constructor(devices: DeskDevices) {
+    this.#devices = devices;
   }
 
   /** From now on servers may come. undefined: none can. */
@@ -31,37 +38,78 @@ export class ReservationDesk {
 
   /** Takes it all away from every server; what jobs hold stays. Returns what there was. */
   async clear(device: string): Promise<ReservationFacts> {
-    if (!this.#known(device)) throw new GantryError("DEVICE_UNKNOWN", `There is no device "${device}".`);
+    this.#check(device);
     if (this.#arbiter !== undefined) return this.#arbiter.clear(device);
     return { device, kind: "none", holders: [], registered: [], aptpl: false, jobs: [] };
   }
 
-  /** Whether the devices of a job are free of servers' reservations now. */
-  mayStart(spec: JobSpec): boolean {
-    return usesOf(spec).every(({ device, access }) => this.#arbiter?.jobMay(device, access) ?? true);
+  /** The broker lets somebody take the device from who has it. Returns what there was. */
+  preempt(device: string, by: Claimant): ReservationFacts {
+    this.#check(device);
+    if (this.#arbiter !== undefined) return this.#arbiter.preempt(device, by);
+    throw new GantryError("PREEMPT_UNWANTED", "No server can log in here, so nobody waits for a device.");
   }
 
-  /** Runs a job with its devices taken; while a server has a disk that it reads, it is paused. */
+  /** Whether servers leave the job its devices now, or may lose them to it. Where neither, the broker may be asked. */
+  mayStart(spec: JobSpec): boolean {
+    const arbiter = this.#arbiter;
+    if (arbiter === undefined) return true;
+    const missing = usesOf(spec).filter((use) => !arbiter.jobMay(spec, use));
+    for (const { device } of missing) arbiter.want(spec, device);
+    return missing.length === 0;
+  }
+
+  /**
+   * Runs a job with its devices taken. While a server has a disk that it reads, it is paused; when one takes a device
+   * from it, or was there first, the job stops at a checkpoint, to go on later.
+   */
   running(run: RunJob): RunJob {
     return async (job, context) => {
       const arbiter = this.#arbiter;
       if (arbiter === undefined) return run(job, context);
       const { spec } = context.record;
-      const release = await arbiter.claim(spec.jobId, usesOf(spec), {
-        lost: (device, holder) => pause(context, device, holder),
-        free: (device) => resume(context, device),
-      });
+      const release = await this.#claim(arbiter, context);
+      if (release === undefined) return { state: "cancelled" };
       try {
-        return await run(job, context);
+        const outcome = await run(job, context);
+        if (context.yieldedTo !== undefined && spec.tape !== undefined) await this.#takeOut(context, spec.tape.device);
+        return outcome;
       } finally {
         release();
       }
     };
   }
+
+  async #claim(arbiter: DeskArbiter, context: JobContext): Promise<(() => void) | undefined> {
+    const { spec } = context.record;
+    try {
+      return await arbiter.claim(spec, usesOf(spec), {
+        lost: (device, holder) => pause(context, device, holder),
+        free: (device) => resume(context, device),
+        yield: (_device, taker) => giveUp(context, taker),
+      });
+    } catch (error) {
+      if (!isGantryError(error) || error.code !== "DEVICE_RESERVED") throw error;
+      giveUp(context, messageOf(error));
+      return undefined;
+    }
+  }
+
+  /** Its cartridge is no other's to write on. One that nobody can take out is looked at before the job goes on. */
+  async #takeOut({ record, log }: JobContext, drive: string): Promise<void> {
+    await this.#devices.unload(drive).catch((error: unknown) => {
+      const { jobId } = record.spec;
+      log.warn({ jobId, drive, error }, "the cartridge of a job that gave its drive up stays in it");
+    });
+  }
+
+  #check(device: string): void {
+    if (!this.#devices.known(device)) throw new GantryError("DEVICE_UNKNOWN", `There is no device "${device}".`);
+  }
 }
 
 /** What only reads a disk shares it; a tape belongs to one, since reading it moves it. */
-export const usesOf = (spec: JobSpec): readonly { readonly device: string; readonly access: JobAccess }[] =>
+export const usesOf = (spec: JobSpec): readonly DeviceUse[] =>
   devicesOf(spec).map(({ device, shared }) => ({ device, access: shared ? "read" : "write" }));
 
 function pause({ control, log, record }: JobContext, device: string, holder: string): void {
@@ -74,4 +122,12 @@ function resume({ control, log, journal, record }: JobContext, device: string): 
   log.info({ jobId, device }, "a job goes on, because its disk is free again");
   // Somebody may have paused it meanwhile.
   if (journal.wishFor(jobId).paused !== true) control.resume();
+}
+
+/** Stops where it can go on. A job that is writing its end ends in a moment, and gives all back then. */
+function giveUp(context: JobContext, taker: string): void {
+  // One that is cancelled already ends as that.
+  if (context.closing || context.control.cancelled) return;
+  context.yieldedTo = taker;
+  context.control.cancel();
 }

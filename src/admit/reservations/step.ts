@@ -88,3 +88,15 @@ export function cleared(state: UnitReservations): {
     attentions: tell(nexuses, "", ATTENTION.RESERVATIONS_PREEMPTED),
   };
 }
+
+/**
+ * A job of higher priority takes the unit: the reservation ends, registrations stay. Who lost is told, and its tasks are
+ * to be aborted.
+ */
+export function dispossessed(
+  state: UnitReservations,
+  losers: readonly NexusText[],
+): { state: UnitReservations; attentions: readonly Attention[] } {
+  const { reservation: _reservation, reserved: _reserved, ...left } = state;
+  return { state: left, attentions: tell(losers, "", ATTENTION.RESERVATIONS_PREEMPTED) };
+}

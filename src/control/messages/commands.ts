@@ -105,6 +105,11 @@ export const COMMANDS = {
     result: map({ privilege: anyMap }),
     repeat: false,
   },
+  "reservation.preempt": {
+    fields: map({ device: name, jobId: v.exactOptional(name), initiator: v.exactOptional(text(223, 1)) }),
+    result: map({ was: anyMap }),
+    repeat: false,
+  },
   "manifest.get": {
     fields: map({
       jobId: name,

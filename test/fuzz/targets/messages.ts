@@ -62,6 +62,7 @@ const FIELDS: Record<keyof typeof COMMANDS, object> = {
   "media.list": {},
   "reservation.list": {},
   "reservation.clear": { device: "disk0" },
+  "reservation.preempt": { device: "tape0", jobId: "j1" },
   "session.list": {},
   "refusal.list": {},
   "privilege.list": {},

@@ -273,3 +273,50 @@ test("a clock that is set forward or back by years times no job out, and the new
   await until(() => seen === 5);
   t.is(queue.progress("limited").state, "timed-out");
 });
+
+test("a job that gives a device up is queued with its checkpoint, and goes on when the device is free", async (t) => {
+  let [free, starts] = [true, 0];
+  const seen: string[] = [];
+  const { queue, report } = await plant(t, {
+    mayStart: () => free,
+    onProgress: ({ state }) => seen.push(state),
+    run: async (_job, context) => {
+      starts += 1;
+      if (starts > 1) return { state: "succeeded" };
+      context.record = { ...context.record, checkpoint: { offset: 512n, object: 1n, digest: new Uint8Array(1) } };
+      context.yieldedTo = "a server";
+      free = false;
+      context.control.cancel();
+      return { state: "cancelled" };
+    },
+  });
+  await queue.submit(SPEC);
+  while (!seen.includes("queued")) await new Promise((resolve) => setTimeout(resolve, 1));
+  queue.wake();
+  t.like(queue.list()[0], { state: "queued", resumes: 1, checkpoint: { offset: 512n } });
+  t.is(starts, 1);
+  free = true;
+  queue.wake();
+  t.like(await report(), { state: "succeeded", resumes: 1 });
+  t.is(starts, 2);
+});
+
+test("a job that gives a device up and is cancelled before it has stopped is cancelled", async (t) => {
+  let [starts, stop] = [0, (): void => {}];
+  const stopped = new Promise<void>((resolve) => (stop = resolve));
+  const { queue, report } = await plant(t, {
+    run: async (_job, context) => {
+      starts += 1;
+      context.yieldedTo = "a server";
+      await stopped;
+      return { state: "cancelled" };
+    },
+  });
+  await queue.submit(SPEC);
+  while (starts === 0) await new Promise((resolve) => setImmediate(resolve));
+  const cancelled = queue.cancel("job");
+  stop();
+  await cancelled;
+  t.is((await report()).state, "cancelled");
+  t.is(starts, 1);
+});

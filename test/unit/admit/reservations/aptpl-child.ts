@@ -1,7 +1,7 @@
 // A process with an arbiter on a real store that is killed: registers two servers with APTPL, reserves, and says
 // "answered N" when command N was; then it changes the key for ever.
 import { ReservationRoom } from "../../../../src/admit/reservations/room.js";
-import { systemClock } from "../../../../src/sys/clock.js";
+import { systemClock, systemTimers } from "../../../../src/sys/clock.js";
 import { silentLogger } from "../../../../src/sys/log.js";
 import { openStore } from "../../../../src/sys/store.js";
 import { PR_OUT } from "../../../../src/wire/persistent-reserve.js";
@@ -18,7 +18,10 @@ const room = new ReservationRoom({
   store: openStore(process.argv[2] ?? ""),
   clock: systemClock,
   log: silentLogger(),
-  policy: () => ({ reading: "shared", leaseMs: 0 }),
+  policy: () => ({ reading: "shared", leaseMs: 0, preempt: "off" }),
+  timers: systemTimers,
+  priorityOf: () => 0,
+  onWanted: () => undefined,
   onChange: () => undefined,
   deviceType: () => 1,
   changed: () => undefined,

@@ -2,6 +2,7 @@
 import test from "ava";
 import { PR_TYPE } from "../../../../src/admit/reservations/classes.js";
 import type { JobHold, ReadingPolicy } from "../../../../src/admit/reservations/job-holds.js";
+import type { PreemptPolicy } from "../../../../src/admit/reservations/preemption.js";
 import { ReservationRoom, type ReservingSession } from "../../../../src/admit/reservations/room.js";
 import type { Punt } from "../../../../src/plane.js";
 import { ManualClock } from "../../../../src/sys/clock.js";
@@ -13,7 +14,8 @@ import { A, B, KEY, type OutFields, PORT_A, PORT_B, prIn, prOut, RELEASE_6, RESE
 
 const CLASSES = ["always", "read", "change"] as const;
 const ALL = 0b111;
-const NOBODY = { lost: () => undefined, free: () => undefined };
+const NOBODY = { lost: () => undefined, free: () => undefined, yield: () => undefined };
+const JOB = { jobId: "j1", priority: 100 };
 const DEVICE = "disk";
 const UNIT = 7;
 const a = KEY[A] ?? 0n;
@@ -37,7 +39,7 @@ interface Rig {
   readonly notes: string[];
   readonly clock: ManualClock;
   readonly store: MemoryStore;
-  readonly policy: { reading: ReadingPolicy; leaseMs: number };
+  readonly policy: { reading: ReadingPolicy; leaseMs: number; preempt: PreemptPolicy };
   send(nexus: number, cdb: Uint8Array, data?: Uint8Array): Promise<string>;
   out(nexus: number, action: PrOutAction, fields?: OutFields): Promise<string>;
   mask(nexus: number): number;
@@ -48,7 +50,7 @@ interface Rig {
 function rig(store?: MemoryStore, deviceType = 0): Rig {
   const notes: string[] = [];
   const clock = new ManualClock();
-  const policy: Rig["policy"] = { reading: "shared", leaseMs: 0 };
+  const policy: Rig["policy"] = { reading: "shared", leaseMs: 0, preempt: "off" };
   const kept = store ?? new NotedStore(notes);
   const waiting: (() => void)[] = [];
   const answers = new Map<bigint, string>();
@@ -76,6 +78,9 @@ function rig(store?: MemoryStore, deviceType = 0): Rig {
     clock,
     log: silentLogger(),
     policy: () => policy,
+    timers: clock,
+    priorityOf: () => 100,
+    onWanted: () => undefined,
     onChange: () => undefined,
     deviceType: () => deviceType,
     changed: () => {
@@ -268,7 +273,7 @@ test("clear takes everything away durably and tells who held it", async (t) => {
 
 test("a job that writes, or has a tape, has it alone, from a command boundary on", async (t) => {
   const it = rig();
-  const claim = it.room.arbiter.claim("j1", [{ device: DEVICE, access: "write" }], NOBODY);
+  const claim = it.room.arbiter.claim(JOB, [{ device: DEVICE, access: "write" }], NOBODY);
   await new Promise((resolve) => setImmediate(resolve));
   t.deepEqual(it.notes, ["masks 1 1", `drain ${UNIT}`]);
   it.finish();
@@ -303,8 +308,8 @@ for (const [type, access, may] of CLAIMS) {
       await registerBoth(it);
       await it.out(1, PR_OUT.RESERVE, { key: a, type });
     }
-    t.is(it.room.arbiter.jobMay(DEVICE, access), may);
-    const claim = it.room.arbiter.claim("j1", [{ device: DEVICE, access }], NOBODY);
+    t.is(it.room.arbiter.jobMay(JOB, { device: DEVICE, access }), may);
+    const claim = it.room.arbiter.claim(JOB, [{ device: DEVICE, access }], NOBODY);
     if (may) await t.notThrowsAsync(claim);
     else {
       const error = await t.throwsAsync(claim, { code: "DEVICE_RESERVED" });
@@ -317,9 +322,10 @@ for (const [type, access, may] of CLAIMS) {
 test("a job that shares a disk is told, once, when a server takes it away, and when it is free again", async (t) => {
   const it = rig();
   const told: string[] = [];
-  await it.room.arbiter.claim("j1", [{ device: DEVICE, access: "read" }], {
+  await it.room.arbiter.claim(JOB, [{ device: DEVICE, access: "read" }], {
     lost: (device, who) => told.push(`${device}: ${who}`),
     free: (device) => told.push(`${device} is free`),
+    yield: (device, taker) => told.push(`${device} to ${taker}`),
   });
   await registerBoth(it);
   await it.out(1, PR_OUT.RESERVE, { key: a, type: 1 });
@@ -341,7 +347,7 @@ test("a disk that a job reads is shared, read only, or closed to servers, as the
   ] as const) {
     const it = rig();
     it.policy.reading = reading;
-    const claim = it.room.arbiter.claim("j1", [{ device: DEVICE, access: "read" }], NOBODY);
+    const claim = it.room.arbiter.claim(JOB, [{ device: DEVICE, access: "read" }], NOBODY);
     await new Promise((resolve) => setImmediate(resolve));
     it.finish();
     await claim;
@@ -355,7 +361,7 @@ test("a command whose CDB decides is passed on, but not to a device that a job h
   const prevent = Uint8Array.of(0x1e, 0, 0, 0, 1, 0);
   const allow = Uint8Array.of(0x1e, 0, 0, 0, 0, 0);
   t.is(await it.send(1, prevent), "pass");
-  const claim = it.room.arbiter.claim("j1", [{ device: DEVICE, access: "write" }], NOBODY);
+  const claim = it.room.arbiter.claim(JOB, [{ device: DEVICE, access: "write" }], NOBODY);
   await new Promise((resolve) => setImmediate(resolve));
   it.finish();
   await claim;
