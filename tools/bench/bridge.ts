@@ -55,12 +55,15 @@ export class BenchBridge {
     return this.#daemon?.process.pid ?? 0;
   }
 
-  /** Starts the daemon, or its bundle; resolves with the milliseconds until it said that it is ready. */
-  async start(disk: string, program?: string): Promise<number> {
+  /**
+   * Starts the daemon, or its bundle, with `more` at the end of its configuration; resolves with the milliseconds until
+   * it said that it is ready.
+   */
+  async start(disk: string, program?: string, more = ""): Promise<number> {
     const log = join(this.folder, "gantryd.log");
     writeFileSync(log, "");
     const start = performance.now();
-    const daemon = startDaemon(this.folder, this.#configuration(disk), program);
+    const daemon = startDaemon(this.folder, this.#configuration(disk) + more, program);
     this.#daemon = daemon;
     const { stdout } = daemon.process;
     return new Promise((resolve, reject) => {
@@ -96,6 +99,15 @@ export class BenchBridge {
     });
     await this.session.install(key);
     return key.content.id;
+  }
+
+  /** A server's key for reading and writing the devices, installed. */
+  async grant(initiator: string, device: readonly string[]): Promise<void> {
+    const right = ["read", "write", "exclusive"];
+    const holder = `initiator:${initiator}`;
+    await this.session.install(
+      issueKey(this.#home, { bridge: BRIDGE, holder, device, right, priority: 100, lifeMs: KEY_LIFE_MS }),
+    );
   }
 
   async close(): Promise<void> {

@@ -18,7 +18,7 @@ const TGTD = "/usr/sbin/tgtd";
 const TGTADM = "/usr/sbin/tgtadm";
 const QEMU_IMG = "/usr/bin/qemu-img";
 const QEMU_ISCSI = ["/usr/lib/x86_64-linux-gnu/qemu/block-iscsi.so", "/usr/lib/aarch64-linux-gnu/qemu/block-iscsi.so"];
-const TARGET = "iqn.2024-01.test.gantry:bench";
+export const TARGET = "iqn.2024-01.test.gantry:bench";
 const BLOCK_BYTES = 512;
 const START_TRIES = 200;
 
@@ -83,7 +83,7 @@ export async function copyIscsi(options: BenchOptions): Promise<Row[]> {
 }
 
 /** A target of the benchmark's own; its control socket lies in the folder, so it needs no privileges. */
-async function startTarget(
+export async function startTarget(
   folder: string,
   disks: readonly string[],
 ): Promise<{ readonly portal: string; readonly daemon: ChildProcess }> {

@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { messageOf } from "../../src/sys/errors.js";
+import { measureBridge } from "./bridge-suite.js";
 import { measureCopy } from "./copy.js";
 import { measureIdle } from "./idle.js";
 import { measureList } from "./list.js";
@@ -17,10 +18,13 @@ export interface BenchOptions {
   readonly runs: number;
   /** Largest list, as a power of ten. */
   readonly extents: number;
+  /** Only to see that it works: little of everything, and figures that say nothing. */
+  readonly quick: boolean;
   readonly say: (text: string) => void;
 }
 
 const SUITES: Readonly<Record<string, (options: BenchOptions) => Promise<readonly Row[]>>> = {
+  bridge: measureBridge,
   copy: measureCopy,
   idle: measureIdle,
   list: measureList,
@@ -33,8 +37,9 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     json: { type: "boolean", default: false },
-    mib: { type: "string", default: "512" },
-    runs: { type: "string", default: String(RUNS_MIN) },
+    quick: { type: "boolean", default: false },
+    mib: { type: "string" },
+    runs: { type: "string" },
     extents: { type: "string", default: String(EXTENTS_MAX) },
   },
 });
@@ -49,15 +54,17 @@ function whole(name: string, text: string, min: number, max: number): number {
 const folder = mkdtempSync(join("/dev/shm", "gantry-bench-"));
 try {
   const [suite = ""] = positionals;
+  const { quick } = values;
   const measure = SUITES[suite];
   if (measure === undefined || positionals.length !== 1)
     throw new Error(
-      `usage: npm run -s bench -- ${Object.keys(SUITES).join("|")} [--json] [--mib N] [--runs N] [--extents POWER]`,
+      `usage: npm run -s bench -- ${Object.keys(SUITES).join("|")} [--json] [--quick] [--mib N] [--runs N] [--extents POWER]`,
     );
   const rows = await measure({
     folder,
-    mib: whole("mib", values.mib, 16, 4096),
-    runs: whole("runs", values.runs, RUNS_MIN, 1000),
+    mib: whole("mib", values.mib ?? (quick ? "32" : "512"), 16, 4096),
+    runs: whole("runs", values.runs ?? String(quick ? 1 : RUNS_MIN), quick ? 1 : RUNS_MIN, 1000),
+    quick,
     extents: whole("extents", values.extents, EXTENTS_MIN, EXTENTS_MAX),
     say: (text) => void process.stderr.write(`${text}\n`),
   });
