@@ -36,7 +36,7 @@ export interface KeyRingOptions {
   readonly leewayMs?: number;
   /** Longest life of a key, from the earlier of iat and nbf to exp, milliseconds. */
   readonly maxLifetimeMs: number;
-  /** Most keys installed at once. Default 4096. */
+  /** Most keys installed at once. Default 16384. */
   readonly maxKeys?: number;
 }
 
@@ -67,6 +67,7 @@ export interface KeyView {
 
 /** Ids of keys that a renewal stands in for; the oldest go first when there are more. */
 const ALIASES_MAX = 64;
+const DEFAULT_MAX_KEYS = 16_384;
 
 export class KeyRing implements KeyView {
   readonly leewayMs: number;
@@ -266,7 +267,7 @@ export class KeyRing implements KeyView {
   }
 
   #checkRoom(): void {
-    const most = this.#options.maxKeys ?? 4096;
+    const most = this.#options.maxKeys ?? DEFAULT_MAX_KEYS;
     if (this.#keys.size < most) return;
     throw new GantryError(
       "KEY_RING_FULL",
