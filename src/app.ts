@@ -5,6 +5,7 @@ import { hostname } from "node:os";
 import { issuerKey } from "./admit/issuer-key.js";
 import { jobGate } from "./admit/job-gate.js";
 import { KeyRing } from "./admit/key-ring.js";
+import { MediaDesk } from "./admit/media-desk.js";
 import { ReservationDesk } from "./admit/reservations/desk.js";
 import { ReservationTeller } from "./admit/reservations/teller.js";
 import { TrustedClock } from "./admit/trusted-clock.js";
@@ -48,6 +49,7 @@ export interface App {
   readonly ring: KeyRing;
   readonly reservations: ReservationDesk;
   readonly servers: Servers;
+  readonly media: MediaDesk;
 }
 
 export interface AppOptions {
@@ -108,6 +110,7 @@ async function start(
   const devices = new DeviceRegistry(native, config.device);
   undo.push(() => devices.stop());
   devices.start();
+  await devices.loadConfigured();
 
   const reservations = new ReservationDesk({
     known: (name) => devices.all().some((device) => device.name === name),
@@ -227,7 +230,8 @@ async function start(
     arenaFreeBytes: arena.freeBytes(),
     rssBytes: process.memoryUsage.rss(),
   });
-  registerCommands(door.router, { queue, ring, devices, reservations, status });
+  const media = new MediaDesk({ devices, reservations, jobsOn: (device) => queue.jobsOn(device) });
+  registerCommands(door.router, { queue, ring, devices, reservations, media, status });
   registerServerCommands(door.router, servers);
 
   // Before jobs go on: what servers have reserved and kept over a loss of power is theirs.
@@ -255,6 +259,7 @@ async function start(
     ring,
     reservations,
     servers,
+    media,
     async reload(next) {
       await servers.reload({ ...next, device: config.device });
       const waiting = waitForRestart(config, next);

@@ -2,6 +2,7 @@
 
 import { holderText, selectorText } from "../admit/key.js";
 import type { KeyRing } from "../admit/key-ring.js";
+import type { MediaDesk } from "../admit/media-desk.js";
 import type { ReservationDesk } from "../admit/reservations/desk.js";
 import type { Claimant } from "../admit/reservations/preemption.js";
 import type { JobQueue } from "../copy/job-queue.js";
@@ -12,6 +13,7 @@ import { toHex } from "../wire/hex.js";
 import type { Router } from "./router.js";
 
 export interface CommandRoom {
+  readonly media: Pick<MediaDesk, "load" | "unload">;
   readonly reservations: Pick<ReservationDesk, "list" | "clear" | "preempt">;
   readonly queue: JobQueue;
   readonly ring: KeyRing;
@@ -62,6 +64,14 @@ export function registerCommands(router: Router, room: CommandRoom): void {
     .on("reservation.preempt", async ({ device, jobId, initiator }) => {
       const by = claimant(jobId, initiator);
       return { was: { ...room.reservations.preempt(device, by) } };
+    })
+    .on("media.load", async ({ device, cartridge, create }) => {
+      await room.media.load(device, cartridge, create ?? false);
+      return {};
+    })
+    .on("media.unload", async ({ device }) => {
+      await room.media.unload(device);
+      return {};
     })
     .on("media.list", async () => ({ media: mediaFacts(room.devices) }));
 }

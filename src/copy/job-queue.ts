@@ -236,6 +236,11 @@ export class JobQueue {
     return record;
   }
 
+  /** Ids of jobs that have the device now. */
+  jobsOn(device: string): readonly string[] {
+    return this.#locks.holders(device);
+  }
+
   /** Something that jobs wait for may be there now: mayStart() is asked again. */
   wake(): void {
     if (this.#timer !== undefined) this.#schedule();

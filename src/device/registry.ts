@@ -2,6 +2,7 @@
 // emulated drives. Emulated devices live as long as the registry; logical units as long as their job.
 import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
+import { errnoOf } from "../native/failure.js";
 import type { EmulatedDevice, EmulatedTape, LuTarget, Native } from "../native/types.js";
 import type { Config, DeviceConfig } from "../sys/config.js";
 import { GantryError, messageOf } from "../sys/errors.js";
@@ -31,6 +32,13 @@ export class DeviceRegistry {
     for (const config of this.#configs.values()) {
       if (config.transport === "virtual") this.#emulated.set(config.name, this.#emulate(config));
     }
+  }
+
+  /** Loads the cartridges that the configuration puts into drives; one that is not there is made. Throws as load(). */
+  async loadConfigured(): Promise<void> {
+    for (const { name, transport, ...config } of this.#configs.values())
+      if (transport === "virtual" && "cartridge" in config && config.cartridge !== undefined)
+        await this.load(name, config.cartridge, true);
   }
 
   /** Cartridges are taken out first, so that nothing is left to be flushed and the next load needs no scan. */
@@ -119,7 +127,7 @@ export class DeviceRegistry {
       );
     }
     const tape = device as EmulatedTape;
-    if (this.#loaded.has(drive)) await tape.unload();
+    if (this.#loaded.has(drive)) await takeOut(drive, tape);
     this.#loaded.delete(drive);
     await tape.load({
       path,
@@ -132,8 +140,9 @@ export class DeviceRegistry {
   /** Takes out what was loaded by name, so that nobody else writes on it; a drive that nobody loads is left as it is. */
   async unload(drive: string): Promise<void> {
     const device = this.#emulated.get(drive);
-    if (device === undefined || !this.#loaded.delete(drive)) return;
-    await (device as EmulatedTape).unload();
+    if (device === undefined || !this.#loaded.has(drive)) return;
+    await takeOut(drive, device as EmulatedTape);
+    this.#loaded.delete(drive);
   }
 
   #emulate(config: VirtualConfig): EmulatedDevice {
@@ -223,5 +232,18 @@ async function closingOnError<T>(unit: ScsiUnit, open: () => Promise<T>): Promis
   } catch (error) {
     await unit.close();
     throw error;
+  }
+}
+
+async function takeOut(drive: string, tape: EmulatedTape): Promise<void> {
+  try {
+    await tape.unload();
+  } catch (error) {
+    if (errnoOf(error) !== "EBUSY") throw error;
+    throw new GantryError(
+      "DEVICE_IN_USE",
+      `The cartridge in ${drive} stays where it is: a server prevents that it is removed (PREVENT ALLOW MEDIUM REMOVAL).`,
+      { details: { device: drive }, cause: error },
+    );
   }
 }

@@ -87,6 +87,19 @@ job
   .description("let a paused job go on")
   .action((id: string) => ask("job resume", id));
 
+const tape = program.command("tape").description("cartridges of emulated drives");
+tape
+  .command("load <drive> <cartridge>")
+  .description("put a cartridge into a drive that no job and no server uses")
+  .option("--create", "a blank one, when there is none of that name")
+  .action((drive: string, cartridge: string, { create }: { create?: true }) =>
+    ask("tape load", drive, cartridge, create === true ? "create" : "no"),
+  );
+tape
+  .command("unload <drive>")
+  .description("take it out")
+  .action((drive: string) => ask("tape unload", drive));
+
 program
   .command("reservation")
   .description("what servers have reserved")

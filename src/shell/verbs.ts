@@ -1,5 +1,6 @@
 // The verbs of the local shell, as far as the daemon carries them out. Showing how they look is the client's.
 import type { KeyRing } from "../admit/key-ring.js";
+import type { MediaDesk } from "../admit/media-desk.js";
 import type { ReservationDesk } from "../admit/reservations/desk.js";
 import { jobPage, keyFacts, mediaFacts } from "../control/job-commands.js";
 import { privilegeFacts, refusalFacts, type ServerRoom, sessionFacts } from "../control/server-commands.js";
@@ -10,6 +11,7 @@ import * as cdb from "../wire/cdb.js";
 import { decodeInquiry } from "../wire/inquiry.js";
 
 export interface ShellRoom {
+  readonly media: Pick<MediaDesk, "load" | "unload">;
   readonly reservations: Pick<ReservationDesk, "list" | "clear">;
   readonly servers: ServerRoom;
   readonly queue: JobQueue;
@@ -27,6 +29,8 @@ export const VERBS: ReadonlyMap<string, Verb> = new Map<string, Verb>([
   ["show devices", ({ devices }) => showDevices(devices)],
   ["show media", ({ devices }) => mediaFacts(devices)],
   ["show keys", ({ ring }) => keyFacts(ring)],
+  ["tape load", ({ media }, [drive, cartridge, create]) => loadTape(media, drive, cartridge, create)],
+  ["tape unload", ({ media }, [drive]) => media.unload(drive ?? "")],
   ["show reservations", ({ reservations }) => reservations.list()],
   ["show sessions", ({ servers }) => sessionFacts(servers)],
   ["show refusals", ({ servers }) => refusalFacts(servers)],
@@ -48,6 +52,11 @@ function pageLimit(text: string | undefined): number {
   const limit = /^[0-9]{1,3}$/.test(text) ? Number(text) : 0;
   if (limit >= 1 && limit <= PAGE) return limit;
   throw new GantryError("SHELL_VERB", `How many jobs are shown at once has to be a whole number from 1 to ${PAGE}.`);
+}
+
+function loadTape(media: ShellRoom["media"], drive = "", cartridge = "", create: string | undefined): Promise<void> {
+  if (/^[A-Za-z0-9._:-]{1,64}$/.test(cartridge)) return media.load(drive, cartridge, create === "create");
+  throw new GantryError("SHELL_VERB", "A cartridge has a name of 1 to 64 letters, digits, '.', '_', ':' or '-'.");
 }
 
 /** Whoever holds the device may be in the middle of writing: the name is to be said twice. */

@@ -102,6 +102,7 @@ const virtualDevice = v.strictObject({
   read_only: v.optional(flag, false),
   volatile_cache: v.optional(flag, false),
   serial: v.optional(text(32)),
+  cartridge: v.optional(name),
   capacity_mib: v.optional(whole(0, 1_073_741_824), 0),
   early_warning_kib: v.optional(whole(0, 1_073_741_824), 0),
 });

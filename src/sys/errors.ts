@@ -123,6 +123,7 @@ export const ERRORS = {
     "system",
     "The key or order could not be put on stable storage, so it is not acknowledged; try again.",
   ),
+  KEY_NOT_TAKEN: row("refused", "The device that the key was presented to did not take it; the message says why."),
   KEY_NOT_YET_VALID: row("refused", "The key's time has not come yet; check both clocks."),
   KEY_RENEWAL_WRONG: row("refused", "A renewal must have the issuer and the holder of the key that it replaces."),
   KEY_REPLAYED: row("refused", "Another key with this id was seen before; every key needs an id of its own."),
@@ -187,6 +188,7 @@ export const ERRORS = {
     "device",
     "A device said that it, its medium or its capacity may be another now, or is not the one that the job began with; it is opened anew and looked at, and the job goes on only on the same one.",
   ),
+  DEVICE_IN_USE: row("device", "A job or a server uses the drive; change its cartridge when they are done."),
   DEVICE_MEDIUM_ERROR: row(
     "device",
     "The medium cannot be read or written at the place named; replace it, or allow zero-fill for the source.",

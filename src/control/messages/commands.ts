@@ -95,6 +95,12 @@ export const COMMANDS = {
   },
   "job.forget": { fields: jobOnly, result: jobOnly, repeat: false },
   "media.list": { fields: empty, result: map({ media: list(anyMap, 10_000) }), repeat: true },
+  "media.load": {
+    fields: map({ device: name, cartridge: name, create: v.exactOptional(flag) }),
+    result: map({}),
+    repeat: false,
+  },
+  "media.unload": { fields: map({ device: name }), result: map({}), repeat: false },
   "reservation.list": { fields: empty, result: map({ reservations: list(anyMap, 10_000) }), repeat: true },
   "reservation.clear": { fields: map({ device: name }), result: map({ was: anyMap }), repeat: false },
   "session.list": { fields: empty, result: map({ sessions: list(anyMap, 10_000) }), repeat: true },

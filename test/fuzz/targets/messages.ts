@@ -60,6 +60,8 @@ const FIELDS: Record<keyof typeof COMMANDS, object> = {
   "job.list": { state: "running", after: "job-0", limit: 500 },
   "job.forget": { jobId: "job-1" },
   "media.list": {},
+  "media.load": { device: "tape0", cartridge: "A1", create: true },
+  "media.unload": { device: "tape0" },
   "reservation.list": {},
   "reservation.clear": { device: "disk0" },
   "reservation.preempt": { device: "tape0", jobId: "j1" },
