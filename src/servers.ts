@@ -274,6 +274,8 @@ export class Servers {
     if (running === undefined) return;
     this.#options.desk.attach(undefined);
     running.unsubscribe();
+    // Whoever looks at the data plane by himself does not do so any more when it is closed.
+    running.volumes.stop();
     await running.bridge.stop();
     stopGate(running);
   }

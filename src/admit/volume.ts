@@ -52,6 +52,7 @@ export class VolumeWatch {
 
   /** Paths changed. Whatever may be written from now on is noted from now on. */
   changed(): void {
+    if (this.#stopped) return;
     const watched = this.#options.watched();
     for (const [device, unit] of watched) {
       const known = this.#volumes.get(device);
@@ -62,8 +63,7 @@ export class VolumeWatch {
       // The first call starts the noting; what was noted before is told of too.
       this.#take(device);
     }
-    if (!this.#stopped && this.#volumes.size > 0)
-      this.#timer ??= this.#options.timers.after(LOOK_MS, () => this.#look());
+    if (this.#volumes.size > 0) this.#timer ??= this.#options.timers.after(LOOK_MS, () => this.#look());
   }
 
   stop(): void {
