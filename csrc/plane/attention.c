@@ -18,6 +18,9 @@ static int rank(uint16_t asc) {
   }
 }
 
+/* SAM-5 5.3.3: what goes before RESERVATION CONFLICT. */
+static bool is_reset(uint16_t asc) { return rank(asc) < 4; }
+
 void gt_attention_add(gt_path *path, uint16_t asc) {
   unsigned count = atomic_load_explicit(&path->pending, memory_order_relaxed), at = 0;
   for (unsigned i = 0; i < count; i++)
@@ -60,14 +63,15 @@ static void take_over(gt_path *path, int place) {
   }
 }
 
-uint16_t gt_path_attention(gt_path *path) {
+uint16_t gt_path_attention(gt_path *path, bool resets_only) {
   pthread_mutex_t *lock = &path->nexus->plane->lock;
   int place = atomic_load_explicit(&path->place, memory_order_acquire);
   if (place >= 0) take_over(path, place);
   if (!atomic_load_explicit(&path->pending, memory_order_acquire)) return 0;
   pthread_mutex_lock(lock);
   uint16_t asc = 0;
-  if (atomic_load_explicit(&path->pending, memory_order_relaxed)) {
+  bool any = atomic_load_explicit(&path->pending, memory_order_relaxed);
+  if (any && (!resets_only || is_reset(path->attentions[0]))) {
     asc = path->attentions[0];
     remove_at(path, 0);
   }

@@ -191,8 +191,9 @@ bool gt_path_match(const gt_path *path, uint32_t nexus, uint32_t except);
 void gt_attention_add(gt_path *path, uint16_t asc); /* lock held */
 /* Every path of the unit but one (NULL: none). */
 void gt_attention_spread(gt_unit *unit, uint16_t asc, const gt_path *except);
-/* Takes the most urgent one; 0: none. The emulated device's own come in here too. */
-uint16_t gt_path_attention(gt_path *path);
+/* Takes the most urgent one, or only one that goes before RESERVATION CONFLICT; 0: none. The emulated device's own
+ * come in here too. */
+uint16_t gt_path_attention(gt_path *path, bool resets_only);
 void gt_attention_luns_reported(gt_plane_nexus *nexus);
 
 /* ---- nexus.c, orders.c ---- */

@@ -1,5 +1,6 @@
 /* The questions, in order: is there a path, is the opcode known, does the key admit its class, is a unit attention
- * pending, does a reservation forbid it. What no table knows is refused. */
+ * pending, does a reservation forbid it. Of the two the reservation goes first, except before resets (SAM-5 5.3.3).
+ * What no table knows is refused. */
 #include "plane/impl.h"
 
 /* Counts it, tells the supervisor, and leaves the answer as it is. */
@@ -62,12 +63,13 @@ enum gt_judged gt_task_judge(gt_plane_nexus *nexus, gt_task *task) {
   task->handling = row->handling;
   task->flags = row->flags;
   if (!admitted(task, judgement.word)) return refuse_class(nexus, task);
-  uint16_t attention = heeds_attention(task) ? gt_path_attention(path) : 0;
+  bool reserved = task->handling != GT_IDENTITY && !(gt_word_reservation(judgement.word) >> task->class_ & 1);
+  uint16_t attention = heeds_attention(task) ? gt_path_attention(path, reserved) : 0;
   if (attention) {
     gt_answer_sense(&task->io, GT_KEY_UNIT_ATTENTION, attention);
     return GT_JUDGED_ANSWERED;
   }
-  if (task->handling != GT_IDENTITY && !(gt_word_reservation(judgement.word) >> task->class_ & 1)) {
+  if (reserved) {
     gt_answer_status(&task->io, GT_STATUS_RESERVATION_CONFLICT);
     return refused(nexus, task, GT_RESERVED);
   }

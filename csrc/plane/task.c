@@ -87,7 +87,7 @@ void gt_task_resume(gt_task *task) {
 
 /* A pending unit attention is the sense data, and is told thereby (SPC-4 6.39). True: answered. */
 static bool request_sense(gt_task *task) {
-  uint16_t attention = gt_path_attention(task->path);
+  uint16_t attention = gt_path_attention(task->path, false);
   if (!attention && task->path->unit) return false;
   gt_local_sense(&task->io, attention ? GT_KEY_UNIT_ATTENTION : GT_KEY_NO_SENSE, attention);
   return true;

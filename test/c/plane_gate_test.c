@@ -87,6 +87,15 @@ static void verdicts(gt_plane *plane) {
   v.reservation = 0;
   CHECK_EQ(gt_plane_set_path(plane, f.number, 2, 0, &v), 0);
   CHECK_EQ(job_none(&j, &f, 2, READ_1), GT_STATUS_RESERVATION_CONFLICT);
+  TEST("RESERVATION CONFLICT goes before a unit attention, which waits; a reset goes before both (SAM-5 5.3.3)");
+  CHECK_EQ(gt_plane_attention(plane, f.number, 2, 0x2A, 0x05), 0);
+  CHECK_EQ(job_none(&j, &f, 2, READ_1), GT_STATUS_RESERVATION_CONFLICT);
+  CHECK_EQ(gt_plane_attention(plane, f.number, 2, 0x29, 0x03), 0);
+  JOB_FAILS(&f, 2, READ_1, GT_KEY_UNIT_ATTENTION, 0x2903);
+  CHECK_EQ(job_none(&j, &f, 2, READ_1), GT_STATUS_RESERVATION_CONFLICT);
+  CHECK_EQ(gt_plane_set_path(plane, f.number, 2, 0, &everything), 0);
+  JOB_FAILS(&f, 2, TUR, GT_KEY_UNIT_ATTENTION, 0x2A05);
+  CHECK_EQ(gt_plane_set_path(plane, f.number, 2, 0, &v), 0);
   CHECK_EQ(job_run(&j, &f, 2, "12 00 00 00 24 00", GT_DIR_IN, data, 36), GT_STATUS_GOOD);
   TEST("an expired verdict is as none; a gate of nothing and an invisible path too");
   v = everything;
