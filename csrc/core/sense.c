@@ -13,8 +13,13 @@ static uint8_t mark_bits(const gt_sense *sense) {
   return (uint8_t)((sense->filemark ? 0x80 : 0) | (sense->eom ? 0x40 : 0) | (sense->ili ? 0x20 : 0));
 }
 
-/* SPC-4 4.5.2.4.2: SKSV(7) C/D(6) BPV(3) BIT POINTER(2-0), FIELD POINTER. */
-static void put_field_pointer(const gt_sense *sense, uint8_t out[3]) {
+/* SPC-4 4.5.2.4.2, 4.5.2.4.4: SKSV(7) C/D(6) BPV(3) BIT POINTER(2-0), FIELD POINTER. */
+static void put_key_specific(const gt_sense *sense, uint8_t out[3]) {
+  if (sense->has_progress) {
+    out[0] = 0x80;
+    gt_store_be16(out + 1, sense->progress);
+    return;
+  }
   out[0] = (uint8_t)(0x80 | (sense->field_in_cdb ? 0x40 : 0));
   if (sense->field_bit >= 0) out[0] |= (uint8_t)(0x08 | sense->field_bit);
   gt_store_be16(out + 1, sense->field_byte);
@@ -34,7 +39,7 @@ static size_t build_fixed(const gt_sense *sense, uint8_t out[DESCRIPTOR_MAX]) {
   }
   out[7] = FIXED_BYTES - 8; /* ADDITIONAL SENSE LENGTH */
   gt_store_be16(out + 12, sense->asc);
-  if (sense->has_field) put_field_pointer(sense, out + 15);
+  if (sense->has_field || sense->has_progress) put_key_specific(sense, out + 15);
   return FIXED_BYTES;
 }
 
@@ -50,10 +55,10 @@ static size_t build_descriptors(const gt_sense *sense, uint8_t out[DESCRIPTOR_MA
     gt_store_be64(out + at + 4, sense->information);
     at += 12;
   }
-  if (sense->has_field) {
+  if (sense->has_field || sense->has_progress) {
     out[at] = DESC_KEY_SPECIFIC;
     out[at + 1] = 0x06;
-    put_field_pointer(sense, out + at + 4);
+    put_key_specific(sense, out + at + 4);
     at += 8;
   }
   if (mark_bits(sense)) {
@@ -80,7 +85,11 @@ static void take_marks(gt_sense *out, uint8_t bits) {
   out->ili = bits & 0x20;
 }
 
-static void take_field_pointer(gt_sense *out, const uint8_t *p) {
+static void take_key_specific(gt_sense *out, const uint8_t *p) {
+  if (p[0] & 0x80 && (out->key == GT_KEY_NOT_READY || out->key == GT_KEY_NO_SENSE)) {
+    out->has_progress = true;
+    out->progress = gt_load_be16(p + 1);
+  }
   if (!(p[0] & 0x80) || out->key != GT_KEY_ILLEGAL_REQUEST) return;
   out->has_field = true;
   out->field_in_cdb = p[0] & 0x40;
@@ -93,7 +102,7 @@ static void parse_descriptor(const uint8_t *p, size_t length, gt_sense *out) {
     out->has_information = p[2] & 0x80;
     out->information = gt_load_be64(p + 4);
   } else if (p[0] == DESC_KEY_SPECIFIC && length >= 7) {
-    take_field_pointer(out, p + 4);
+    take_key_specific(out, p + 4);
   } else if ((p[0] == DESC_STREAM || p[0] == DESC_BLOCK) && length >= 4) {
     out->stream = p[0] == DESC_STREAM;
     take_marks(out, p[3]);
@@ -113,7 +122,7 @@ static bool parse_fixed(const uint8_t *data, size_t length, gt_sense *out) {
     out->information = out->ili ? (uint64_t)(int64_t)(int32_t)low : low;
   }
   if (length >= 14) out->asc = gt_load_be16(data + 12);
-  if (length >= 18) take_field_pointer(out, data + 15);
+  if (length >= 18) take_key_specific(out, data + 15);
   return true;
 }
 

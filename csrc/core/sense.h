@@ -20,6 +20,9 @@ typedef struct gt_sense {
   bool field_in_cdb; /* else in the parameter list */
   uint16_t field_byte;
   int8_t field_bit; /* 7 … 0 of the field's leftmost bit; -1: the whole byte */
+  /* Progress indication of NOT READY and NO SENSE, of 65536 (SPC-4 4.5.2.4.4); not together with a field. */
+  bool has_progress;
+  uint16_t progress;
 } gt_sense;
 
 /* Writes sense data of at most `room` bytes (18 in fixed, up to 40 in descriptor format are made) and

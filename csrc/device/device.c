@@ -59,6 +59,7 @@ static void put_ascii(char *out, size_t width, const char *text) {
 int gt_device_init(gt_device *device, const gt_device_class *class, const char *vendor, const char *product,
                    const char *serial) {
   device->class = class;
+  device->removable |= class->removable;
   atomic_init(&device->references, 1);
   int error = pthread_mutex_init(&device->lock, NULL);
   if (error) return -error;
@@ -103,11 +104,16 @@ int gt_device_attach(gt_device *device) {
     if (nexus->attached) continue;
     nexus->attached = true;
     nexus->prevents_removal = false;
+    nexus->port = nexus->group = 1;
     atomic_store(&nexus->attentions, GT_UA_POWER_ON);
     result = i;
   }
   pthread_mutex_unlock(&device->lock);
   return result;
+}
+
+void gt_device_lose(gt_device *device, int nexus) {
+  if (nexus >= 0 && nexus < GT_NEXUS_MAX) atomic_store(&device->nexuses[nexus].prevents_removal, false);
 }
 
 /* An I_T nexus loss ends its prevention of medium removal (SPC-4 6.14). */
@@ -117,6 +123,28 @@ void gt_device_detach(gt_device *device, int nexus) {
   device->nexuses[nexus].attached = false;
   device->nexuses[nexus].prevents_removal = false;
   atomic_store(&device->nexuses[nexus].attentions, 0);
+  pthread_mutex_unlock(&device->lock);
+}
+
+void gt_device_set_port(gt_device *device, int nexus, uint16_t relative_port, uint16_t group) {
+  if (nexus < 0 || nexus >= GT_NEXUS_MAX) return;
+  pthread_mutex_lock(&device->lock);
+  device->nexuses[nexus].port = relative_port;
+  device->nexuses[nexus].group = group;
+  pthread_mutex_unlock(&device->lock);
+}
+
+/* A drive that winds holds its lock for as long, so this only asks. */
+void gt_device_reset(gt_device *device) { atomic_store_explicit(&device->reset_asked, true, memory_order_release); }
+
+static void carry_out_reset(gt_device *device) {
+  pthread_mutex_lock(&device->lock);
+  if (atomic_exchange(&device->reset_asked, false)) {
+    for (int i = 0; i < GT_NEXUS_MAX; i++)
+      device->nexuses[i].prevents_removal = false;
+    gt_mode_reset(device);
+    if (device->class->reset) device->class->reset(device);
+  }
   pthread_mutex_unlock(&device->lock);
 }
 
@@ -238,6 +266,7 @@ void gt_device_run(gt_device *device, int nexus, gt_io *io, uint64_t *due_ns) {
     return;
   }
   gt_cmd cmd = {.device = device, .io = io, .cdb = io->cdb, .nexus = nexus};
+  if (atomic_load_explicit(&device->reset_asked, memory_order_acquire)) carry_out_reset(device);
   bool paced = atomic_load_explicit(&device->bytes_per_s, memory_order_relaxed) != 0;
   uint64_t begun_ns = paced ? gt_now_ns() : 0;
   uint64_t delay_ns = dispatch(&cmd);

@@ -16,12 +16,21 @@ typedef struct gt_device gt_device;
 
 /* State that the device keeps for each I_T nexus (unit attentions pending, and for REQUEST SENSE). The
  * slots are the device's; a nexus number comes from gt_device_attach and lies in [0, GT_NEXUS_MAX). */
-enum { GT_NEXUS_MAX = 256 };
+enum { GT_NEXUS_MAX = 1040 }; /* all of the bridge (plane.h: 1024), and a few of this process for itself */
 int gt_device_attach(gt_device *device); /* nexus number, or -EBUSY; new nexus: UNIT ATTENTION 29h/00h */
 void gt_device_detach(gt_device *device, int nexus);
+/* The I_T nexus is lost: what it held fast is free at once. Never waits; gt_device_detach may follow when it likes. */
+void gt_device_lose(gt_device *device, int nexus);
 /* Takes the most urgent unit attention of a nexus as ASC and ASCQ, for who reports it in the device's place; 0: none is
  * pending. */
 uint16_t gt_device_take_attention(gt_device *device, int nexus);
+
+/* Which target port a nexus comes by, for VPD 83h and REPORT TARGET PORT GROUPS: RELATIVE TARGET PORT IDENTIFIER and
+ * TARGET PORT GROUP. Without it both are 1. */
+void gt_device_set_port(gt_device *device, int nexus, uint16_t relative_port, uint16_t group);
+/* Logical unit reset (SAM-5 6.3.3) as far as it is the device's: mode parameters as at power on, medium removal
+ * allowed. Takes effect before the next command; never waits. Who calls it aborts tasks and tells the nexuses. */
+void gt_device_reset(gt_device *device);
 
 /* Executes io->cdb to its end on the calling thread and fills in the answer (outcome GT_DELIVERED,
  * status, sense, resid). Never calls io->done. */
@@ -39,6 +48,8 @@ typedef struct gt_disk_options {
   bool read_only;                        /* answers writes with DATA PROTECT, WRITE PROTECTED */
   uint32_t max_transfer_blocks;          /* VPD B0h; 0: 8 MiB */
   bool volatile_cache;                   /* what was not synchronized is lost with the process */
+  bool removable;                        /* RMB: the medium can be ejected, loaded, and held fast */
+  uint32_t physical_block_bytes;         /* READ CAPACITY(16); 0: 4096. A power of two times block_bytes */
 } gt_disk_options;
 int gt_disk_open(const gt_disk_options *options, gt_device **out, char *err, size_t err_len);
 

@@ -1,4 +1,4 @@
-/* The emulated disk: opening and closing, what it says of itself, and its opcode table. */
+/* The emulated disk: opening and closing, mode parameters, and its opcode table. */
 #include "device/disk.h"
 
 #include <errno.h>
@@ -13,88 +13,51 @@
 
 #include "core/bytes.h"
 #include "device/disk_cache.h"
+#include "device/disk_journal.h"
+#include "device/disk_sanitize.h"
 
-enum { DEFAULT_TRANSFER_BYTES = 8 << 20, PHYSICAL_BYTES = 4096 };
-
-/* Log2 of the logical blocks in a physical one: what a page cache turns over. */
-static uint8_t physical_exponent(const gt_disk *disk) { return disk->block_bytes < PHYSICAL_BYTES ? 3 : 0; }
-
-void gt_disk_read_capacity_10(gt_cmd *cmd) {
-  gt_disk *disk = gt_disk_of(cmd);
-  uint8_t data[8];
-  uint64_t last = disk->blocks - 1;
-  gt_store_be32(data, last > UINT32_MAX ? UINT32_MAX : (uint32_t)last);
-  gt_store_be32(data + 4, disk->block_bytes);
-  gt_reply(cmd, data, sizeof data, sizeof data);
-}
-
-void gt_disk_read_capacity_16(gt_cmd *cmd) {
-  gt_disk *disk = gt_disk_of(cmd);
-  uint8_t data[32] = {0};
-  gt_store_be64(data, disk->blocks - 1);
-  gt_store_be32(data + 8, disk->block_bytes);
-  data[13] = physical_exponent(disk);
-  data[14] = disk->thin ? 0xC0 : 0; /* LBPME, LBPRZ */
-  gt_reply(cmd, data, sizeof data, gt_load_be32(cmd->cdb + 10));
-}
-
-/* SBC-3 5.25. Power conditions are taken note of by doing nothing; the medium cannot be ejected. */
-void gt_disk_start_stop(gt_cmd *cmd) {
-  gt_disk *disk = gt_disk_of(cmd);
-  uint8_t bits = cmd->cdb[4];
-  if (bits >> 4) return;
-  if (bits & 0x02) return gt_fail_field(cmd, 4, 1); /* LOEJ */
-  bool stop = !(bits & 0x01), flush = !(bits & 0x04);
-  if (stop && flush) gt_disk_settle(cmd, true);
-  if (cmd->io->status == GT_STATUS_GOOD) atomic_store(&disk->stopped, stop);
-}
-
-/* Block limits, SBC-3 6.5.3. */
-static size_t block_limits(const gt_disk *disk, uint8_t *out) {
-  out[4] = 0x01; /* WSNZ */
-  out[5] = 255;  /* MAXIMUM COMPARE AND WRITE LENGTH */
-  gt_store_be16(out + 6, (uint16_t)(1u << physical_exponent(disk)));
-  gt_store_be32(out + 8, disk->max_transfer_blocks);
-  uint32_t optimal = (1u << 20) / disk->block_bytes;
-  gt_store_be32(out + 12, optimal < disk->max_transfer_blocks ? optimal : disk->max_transfer_blocks);
-  if (disk->thin) {
-    gt_store_be32(out + 20, (uint32_t)(GT_UNMAP_BYTES / disk->block_bytes));
-    gt_store_be32(out + 24, GT_UNMAP_DESCRIPTORS);
-    gt_store_be32(out + 28, 1u << physical_exponent(disk)); /* OPTIMAL UNMAP GRANULARITY */
-    gt_store_be32(out + 32, 0x80000000u);                   /* UGAVALID, alignment 0 */
-  }
-  gt_store_be64(out + 36, GT_WRITE_SAME_BYTES / disk->block_bytes);
-  return 0x3C;
-}
-
-static size_t disk_vpd(gt_device *device, uint8_t page, uint8_t *out) {
-  const gt_disk *disk = (const gt_disk *)device;
-  if (page == 0xB0) return block_limits(disk, out);
-  if (page == 0xB1) { /* block device characteristics: non-rotating */
-    gt_store_be16(out + 4, 1);
-    return 0x3C;
-  }
-  /* B2h, logical block provisioning (SBC-3 6.5.4): LBPU, LBPWS, LBPWS10, LBPRZ; PROVISIONING TYPE thin. */
-  out[5] = disk->thin ? 0xE4 : 0;
-  out[6] = disk->thin ? 2 : 0;
-  return 4;
-}
+enum { DEFAULT_TRANSFER_BYTES = 8 << 20, PHYSICAL_BYTES = 4096, PHYSICAL_MAX = 1 << 20 };
 
 static bool disk_offers(const gt_device *device, const gt_row *row) {
-  return !(row->flags & GT_ROW_THIN) || ((const gt_disk *)device)->thin;
+  const gt_disk *disk = (const gt_disk *)device;
+  if (row->flags & GT_ROW_THIN && !disk->thin) return false;
+  if (row->flags & GT_ROW_FILE && disk->block_special) return false;
+  return !(row->flags & GT_ROW_REMOVABLE) || device->removable;
 }
 
+/* Why the disk is not ready, with the key NO SENSE where it is (SBC-3 table 14, SPC-4 5.11). */
+static void disk_condition(gt_device *device, gt_sense *out) {
+  const gt_disk *disk = (const gt_disk *)device;
+  if (gt_sanitize_condition(disk, out)) return;
+  if (atomic_load_explicit(&disk->ejected, memory_order_relaxed))
+    *out = (gt_sense){.key = GT_KEY_NOT_READY, .asc = GT_ASC_MEDIUM_NOT_PRESENT};
+  else if (atomic_load_explicit(&disk->stopped, memory_order_relaxed))
+    *out = (gt_sense){.key = GT_KEY_NOT_READY, .asc = GT_ASC_INITIALIZING_COMMAND_REQUIRED};
+}
+
+bool gt_disk_still_ready(gt_cmd *cmd) {
+  gt_sense sense;
+  if (!gt_sanitize_condition(gt_disk_of(cmd), &sense)) return true;
+  gt_check(cmd, &sense);
+  return false;
+}
+
+/* While SANITIZE runs, or has failed, there is nothing but what tells of it (SBC-3 4.11.3), and SANITIZE itself. */
 static bool disk_admit(gt_cmd *cmd) {
   const gt_disk *disk = gt_disk_of(cmd);
-  if (cmd->row->flags & GT_ROW_MEDIUM && atomic_load_explicit(&disk->stopped, memory_order_relaxed)) {
-    gt_fail(cmd, GT_KEY_NOT_READY, GT_ASC_INITIALIZING_COMMAND_REQUIRED);
+  gt_sense sense = {.key = GT_KEY_NO_SENSE};
+  disk_condition(cmd->device, &sense);
+  bool failed = sense.asc == GT_ASC_SANITIZE_FAILED, wiped = failed || sense.asc == GT_ASC_SANITIZE_IN_PROGRESS;
+  bool wanted = cmd->row->flags & GT_ROW_ALWAYS || (failed && cmd->cdb[0] == GT_SANITIZE);
+  if (wiped ? !wanted : cmd->row->flags & GT_ROW_MEDIUM && sense.key != GT_KEY_NO_SENSE) {
+    gt_check(cmd, &sense);
     return false;
   }
-  if (cmd->row->flags & GT_ROW_WRITES && disk->read_only) {
-    gt_fail(cmd, GT_KEY_DATA_PROTECT, GT_ASC_WRITE_PROTECTED);
-    return false;
-  }
-  return true;
+  if (!(cmd->row->flags & GT_ROW_WRITES)) return true;
+  bool by_software = atomic_load_explicit(&disk->protected, memory_order_relaxed);
+  if (!disk->read_only && !by_software) return true;
+  gt_fail(cmd, GT_KEY_DATA_PROTECT, disk->read_only ? GT_ASC_WRITE_PROTECTED : GT_ASC_SOFTWARE_WRITE_PROTECTED);
+  return false;
 }
 
 /* UNMAP has its LBAs in the parameter list, and is touched by no range. */
@@ -108,7 +71,8 @@ static bool disk_range(const gt_cmd *cmd, uint64_t *first, uint64_t *last) {
 }
 
 static uint8_t disk_device_specific(gt_device *device) {
-  return (uint8_t)((((gt_disk *)device)->read_only ? 0x80 : 0) | 0x10); /* WP, DPOFUA */
+  const gt_disk *disk = (const gt_disk *)device;
+  return (uint8_t)((disk->read_only || atomic_load(&disk->protected) ? 0x80 : 0) | 0x10); /* WP, DPOFUA */
 }
 
 /* Short LBA mode parameter block descriptor, SBC-3 6.4.2.2. */
@@ -129,15 +93,18 @@ static bool disk_select(gt_device *device, uint8_t specific, const uint8_t *desc
 }
 
 static void disk_mode_changed(gt_device *device) {
-  const uint8_t *caching = gt_mode_current(device, 0x08);
-  atomic_store(&((gt_disk *)device)->write_through, !(caching[2] & 0x04)); /* WCE */
+  gt_disk *disk = (gt_disk *)device;
+  atomic_store(&disk->write_through, !(gt_mode_current(device, 0x08)[2] & 0x04)); /* WCE */
+  atomic_store(&disk->protected, gt_mode_current(device, 0x0A)[4] & 0x08);        /* SWP */
 }
 
 static void disk_destroy(gt_device *device) {
   gt_disk *disk = (gt_disk *)device;
+  gt_sanitize_free(disk);
   gt_disk_cache_free(disk);
+  gt_disk_journal_free(disk);
   close(disk->fd);
-  pthread_rwlock_destroy(&disk->atomicity);
+  gt_disk_stripes_free(disk);
   gt_device_fini(device);
   free(disk);
 }
@@ -146,20 +113,27 @@ static void disk_destroy(gt_device *device) {
 #define L8 L4, L4
 #define RW (GT_ROW_MEDIUM | GT_ROW_LBA)
 #define WW (GT_ROW_MEDIUM | GT_ROW_LBA | GT_ROW_WRITES)
+#define SANITIZE (GT_ROW_MEDIUM | GT_ROW_WRITES | GT_ROW_FILE)
 enum { NONE = GT_NO_ACTION };
 
 static const gt_row disk_rows[] = {
     GT_SPC_ROWS,
     {GT_READ_6, 6, NONE, RW, gt_disk_read, {0, 0x1F, 0xFF, 0xFF, 0xFF}},
     {GT_WRITE_6, 6, NONE, WW, gt_disk_write, {0, 0x1F, 0xFF, 0xFF, 0xFF}},
-    {GT_START_STOP_UNIT, 6, NONE, 0, gt_disk_start_stop, {0, 0x01, 0, 0x0F, 0xF7}},
+    {GT_START_STOP_UNIT, 6, NONE, GT_ROW_LOCKED, gt_disk_start_stop, {0, 0x01, 0, 0x0F, 0xF7}},
+    {GT_PREVENT_ALLOW_MEDIUM_REMOVAL, 6, NONE, GT_ROW_LOCKED | GT_ROW_REMOVABLE, gt_spc_prevent, {0, 0, 0, 0, 0x01}},
+    {GT_LOG_SENSE, 10, NONE, GT_ROW_ALWAYS, gt_disk_log_sense, {0, 0, 0xFF, 0xFF, 0, 0xFF, 0xFF, 0xFF, 0xFF}},
+    {GT_READ_DEFECT_DATA_10, 10, NONE, GT_ROW_MEDIUM, gt_disk_read_defects_10, {0, 0, 0x1F, 0, 0, 0, 0, 0xFF, 0xFF}},
+    {GT_SANITIZE, 10, 1, SANITIZE, gt_sanitize_overwrite, {0, 0xBF, 0, 0, 0, 0, 0, 0xFF, 0xFF}},
+    {GT_SANITIZE, 10, 2, SANITIZE, gt_sanitize_block_erase, {0, 0xBF, 0, 0, 0, 0, 0, 0xFF, 0xFF}},
+    {GT_SANITIZE, 10, 0x1F, SANITIZE, gt_sanitize_exit_failure, {0, 0xBF, 0, 0, 0, 0, 0, 0xFF, 0xFF}},
     {GT_READ_CAPACITY_10, 10, NONE, GT_ROW_MEDIUM, gt_disk_read_capacity_10, {0}},
     {GT_READ_10, 10, NONE, RW, gt_disk_read, {0, 0x18, L4, 0x1F, 0xFF, 0xFF}},
     {GT_WRITE_10, 10, NONE, WW, gt_disk_write, {0, 0x18, L4, 0x1F, 0xFF, 0xFF}},
     {GT_WRITE_AND_VERIFY_10, 10, NONE, WW, gt_disk_write_and_verify, {0, 0x16, L4, 0x1F, 0xFF, 0xFF}},
     {GT_VERIFY_10, 10, NONE, RW, gt_disk_verify, {0, 0x16, L4, 0x1F, 0xFF, 0xFF}},
     {GT_PRE_FETCH_10, 10, NONE, RW, gt_disk_pre_fetch, {0, 0x02, L4, 0x1F, 0xFF, 0xFF}},
-    {GT_SYNCHRONIZE_CACHE_10, 10, NONE, RW, gt_disk_synchronize, {0, 0x02, L4, 0x1F, 0xFF, 0xFF}},
+    {GT_SYNCHRONIZE_CACHE_10, 10, NONE, RW, gt_disk_synchronize, {0, 0x06, L4, 0x1F, 0xFF, 0xFF}},
     {GT_WRITE_SAME_10, 10, NONE, WW, gt_disk_write_same, {0, 0x18, L4, 0x1F, 0xFF, 0xFF}},
     {GT_UNMAP,
      10,
@@ -174,7 +148,7 @@ static const gt_row disk_rows[] = {
     {GT_WRITE_AND_VERIFY_16, 16, NONE, WW, gt_disk_write_and_verify, {0, 0x16, L8, L4, 0x1F}},
     {GT_VERIFY_16, 16, NONE, RW, gt_disk_verify, {0, 0x16, L8, L4, 0x1F}},
     {GT_PRE_FETCH_16, 16, NONE, RW, gt_disk_pre_fetch, {0, 0x02, L8, L4, 0x1F}},
-    {GT_SYNCHRONIZE_CACHE_16, 16, NONE, RW, gt_disk_synchronize, {0, 0x02, L8, L4, 0x1F}},
+    {GT_SYNCHRONIZE_CACHE_16, 16, NONE, RW, gt_disk_synchronize, {0, 0x06, L8, L4, 0x1F}},
     {GT_WRITE_SAME_16, 16, NONE, WW, gt_disk_write_same, {0, 0x19, L8, L4, 0x1F}},
     {GT_SERVICE_ACTION_IN_16,
      16,
@@ -183,19 +157,27 @@ static const gt_row disk_rows[] = {
      gt_disk_read_capacity_16,
      {0, 0x1F, 0, 0, 0, 0, 0, 0, 0, 0, L4}},
     {GT_SERVICE_ACTION_IN_16, 16, GT_SAI_GET_LBA_STATUS, GT_ROW_MEDIUM, gt_disk_lba_status, {0, 0x1F, L8, L4}},
+    {GT_WRITE_ATOMIC_16, 16, NONE, WW | GT_ROW_FILE, gt_disk_write_atomic, {0, 0x18, L8, 0xFF, 0xFF, 0xFF, 0xFF, 0x1F}},
     {GT_READ_12, 12, NONE, RW, gt_disk_read, {0, 0x18, L8, 0x1F}},
     {GT_WRITE_12, 12, NONE, WW, gt_disk_write, {0, 0x18, L8, 0x1F}},
     {GT_WRITE_AND_VERIFY_12, 12, NONE, WW, gt_disk_write_and_verify, {0, 0x16, L8, 0x1F}},
     {GT_VERIFY_12, 12, NONE, RW, gt_disk_verify, {0, 0x16, L8, 0x1F}},
+    {GT_READ_DEFECT_DATA_12, 12, NONE, GT_ROW_MEDIUM, gt_disk_read_defects_12, {0, 0x1F, L4, L4}},
 };
 
 static const uint8_t disk_vpd_pages[] = {0xB0, 0xB1, 0xB2};
 
 static const gt_mode_page disk_mode_pages[] = {
+    /* Read-write error recovery (SBC-3 6.4.8): AWRE, ARRE; the file system below sees to it. */
+    {12, {0x01, 10, 0xC0}, {0}},
+    /* Disconnect-reconnect (SPC-4 7.5.10): no limits. */
+    {16, {0x02, 14}, {0}},
     /* Caching (SBC-3 6.4.5): WCE is on, for the host's page cache is one, and can be switched off. */
     {20, {0x08, 18, 0x04}, {0, 0, 0x04}},
-    /* Control (SPC-4 7.5.8): D_SENSE can be changed; QUEUE ALGORITHM MODIFIER 1, unrestricted. */
-    {12, {0x0A, 10, 0, 0x10}, {0, 0, 0x04}},
+    /* Control (SPC-4 7.5.8): D_SENSE and SWP can be changed; QUEUE ALGORITHM MODIFIER 1, unrestricted. */
+    {12, {0x0A, 10, 0, 0x10}, {0, 0, 0x04, 0, 0x08}},
+    /* Informational exceptions control (SPC-4 7.5.11): none are foreseen; DEXCPT. */
+    {12, {0x1C, 10, 0x08}, {0}},
 };
 
 const gt_device_class gt_disk_class = {
@@ -210,8 +192,9 @@ const gt_device_class gt_disk_class = {
     .mode_page_count = sizeof disk_mode_pages / sizeof *disk_mode_pages,
     .admit = disk_admit,
     .offers = disk_offers,
+    .condition = disk_condition,
     .range = disk_range,
-    .vpd = disk_vpd,
+    .vpd = gt_disk_vpd,
     .device_specific = disk_device_specific,
     .block_descriptor = disk_block_descriptor,
     .select = disk_select,
@@ -257,16 +240,6 @@ static int open_backing(gt_disk *disk, const gt_disk_options *options, char *err
                     options->path);
 }
 
-static int init_lock(pthread_rwlock_t *lock) {
-  pthread_rwlockattr_t attributes;
-  pthread_rwlockattr_init(&attributes);
-  /* COMPARE AND WRITE must not starve behind a stream of writes. */
-  pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
-  int error = pthread_rwlock_init(lock, &attributes);
-  pthread_rwlockattr_destroy(&attributes);
-  return -error;
-}
-
 /* Without a serial of its own a disk has one made from its path: the same file stays the same disk. */
 static void default_serial(const char *path, char out[17]) {
   char *real = realpath(path, NULL);
@@ -280,37 +253,64 @@ static void default_serial(const char *path, char out[17]) {
 static int check_options(const gt_disk_options *options, char *err, size_t err_len) {
   if (options->block_bytes != 512 && options->block_bytes != 4096)
     return gt_explain(-EINVAL, err, err_len, "a disk has blocks of 512 or 4096 bytes, not %u", options->block_bytes);
+  uint32_t physical = options->physical_block_bytes;
+  if (physical && (physical < options->block_bytes || physical > PHYSICAL_MAX || physical & (physical - 1)))
+    return gt_explain(-EINVAL, err, err_len, "a physical block has %u bytes or a power of two times that, not %u",
+                      options->block_bytes, physical);
   if (options->serial && (!options->serial[0] || strlen(options->serial) > 64))
     return gt_explain(-EINVAL, err, err_len, "a serial has 1 to 64 characters");
   return 0;
 }
 
+/* What lies beside the file: finished before the first command. A block device has no such place. */
+static int open_records(gt_disk *disk, const gt_disk_options *options, char *err, size_t err_len) {
+  const char *why = "";
+  if (disk->block_special) return 0;
+  int error = gt_disk_journal_make(disk, options->path);
+  if (error)
+    return gt_explain(error, err, err_len, "the write journal %s.atomic cannot be finished: %s", options->path,
+                      strerror(-error));
+  error = gt_sanitize_make(disk, options->path, &why);
+  return error ? gt_explain(error, err, err_len, "the sanitize of %s cannot go on: %s", options->path, why) : 0;
+}
+
+static void take_options(gt_disk *disk, const gt_disk_options *options) {
+  uint32_t most = DEFAULT_TRANSFER_BYTES / options->block_bytes;
+  disk->fd = -1;
+  disk->block_bytes = options->block_bytes;
+  disk->physical_bytes = options->physical_block_bytes ? options->physical_block_bytes : PHYSICAL_BYTES;
+  disk->thin = options->thin;
+  disk->read_only = options->read_only;
+  disk->base.removable = options->removable;
+  disk->max_transfer_blocks = options->max_transfer_blocks ? options->max_transfer_blocks : most;
+}
+
+/* All but the common part, which comes last. */
+static int open_parts(gt_disk *disk, const gt_disk_options *options, char *err, size_t err_len) {
+  int error = open_backing(disk, options, err, err_len);
+  if (!error && options->volatile_cache) error = gt_disk_cache_make(disk);
+  return error ? error : open_records(disk, options, err, err_len);
+}
+
 int gt_disk_open(const gt_disk_options *options, gt_device **out, char *err, size_t err_len) {
+  char serial[17];
   int error = check_options(options, err, err_len);
   if (error) return error;
   gt_disk *disk = calloc(1, sizeof *disk);
   if (!disk) return -ENOMEM;
-  disk->fd = -1;
-  disk->block_bytes = options->block_bytes;
-  disk->thin = options->thin;
-  disk->read_only = options->read_only;
-  uint32_t most = DEFAULT_TRANSFER_BYTES / options->block_bytes;
-  disk->max_transfer_blocks = options->max_transfer_blocks ? options->max_transfer_blocks : most;
-  error = open_backing(disk, options, err, err_len);
-  if (!error && options->volatile_cache) error = gt_disk_cache_make(disk);
-  if (!error) error = init_lock(&disk->atomicity);
-  if (!error) {
-    char serial[17];
-    default_serial(options->path, serial);
+  take_options(disk, options);
+  default_serial(options->path, serial);
+  error = gt_disk_stripes_make(disk);
+  if (error) return free(disk), error;
+  error = open_parts(disk, options, err, err_len);
+  if (!error)
     error = gt_device_init(&disk->base, &gt_disk_class, options->vendor, options->product,
                            options->serial ? options->serial : serial);
-    if (!error) {
-      *out = &disk->base;
-      return 0;
-    }
-    pthread_rwlock_destroy(&disk->atomicity);
-  }
+  if (!error) return *out = &disk->base, 0;
+  gt_sanitize_free(disk);
   gt_disk_cache_free(disk);
+  gt_disk_journal_free(disk);
+  gt_disk_stripes_free(disk);
   if (disk->fd >= 0) close(disk->fd);
   free(disk);
   return error;

@@ -24,12 +24,16 @@ static void compare_then_write(gt_cmd *cmd, const gt_span *span, const uint8_t *
 void gt_disk_compare_and_write(gt_cmd *cmd) {
   gt_disk *disk = gt_disk_of(cmd);
   gt_span span;
-  if (!gt_disk_checked_span(cmd, 255, &span) || !span.blocks) return;
-  const uint8_t *data = gt_disk_data_out(cmd, 2 * span.blocks * disk->block_bytes);
-  if (!data) return;
-  pthread_rwlock_wrlock(&disk->atomicity);
-  compare_then_write(cmd, &span, data);
-  pthread_rwlock_unlock(&disk->atomicity);
+  if (!gt_disk_checked_span(cmd, 255, &span)) return;
+  /* Where the halves of the buffer lie hangs on its length: one that is not what the CDB says would be compared and
+   * written at the wrong place. */
+  uint64_t bytes = 2 * span.blocks * disk->block_bytes;
+  if (gt_offered(cmd) != bytes) return gt_fail_field(cmd, 13, -1);
+  gt_moves(cmd, cmd->moved = bytes);
+  if (!bytes) return;
+  uint64_t held = gt_disk_hold(disk, &span, true);
+  if (gt_disk_still_ready(cmd)) compare_then_write(cmd, &span, cmd->io->data);
+  gt_disk_let_go(disk, held);
   if (cmd->io->status == GT_STATUS_GOOD) gt_disk_settle(cmd, cmd->cdb[1] & 0x08);
 }
 
@@ -55,8 +59,9 @@ void gt_disk_orwrite(gt_cmd *cmd) {
   if (!gt_disk_checked_span(cmd, disk->max_transfer_blocks, &span) || !span.blocks) return;
   const uint8_t *data = gt_disk_data_out(cmd, span.blocks * disk->block_bytes);
   if (!data) return;
-  pthread_rwlock_wrlock(&disk->atomicity);
-  or_into(cmd, &span, data);
-  pthread_rwlock_unlock(&disk->atomicity);
+  span.blocks = cmd->moved / disk->block_bytes;
+  uint64_t held = gt_disk_hold(disk, &span, true);
+  if (gt_disk_still_ready(cmd)) or_into(cmd, &span, data);
+  gt_disk_let_go(disk, held);
   if (cmd->io->status == GT_STATUS_GOOD) gt_disk_settle(cmd, cmd->cdb[1] & 0x08);
 }

@@ -1,5 +1,5 @@
 /* Reading, writing and verifying blocks. Data goes straight between the file and the command's buffer;
- * reads hold no lock, writes only share one with the read-modify-write commands. */
+ * reads and writes hold their stripes shared, so that they see nothing of a read-modify-write command half done. */
 #include "device/disk.h"
 
 #include <errno.h>
@@ -51,7 +51,10 @@ int gt_disk_pwrite(const gt_disk *disk, const void *data, uint64_t bytes, uint64
 gt_span gt_disk_span(const uint8_t *cdb) {
   switch (cdb[0] >> 5) {
   case 0: return (gt_span){gt_load_be24(cdb + 1) & 0x1FFFFF, cdb[4] ? cdb[4] : 256};
-  case 4: return (gt_span){gt_load_be64(cdb + 2), cdb[0] == GT_COMPARE_AND_WRITE ? cdb[13] : gt_load_be32(cdb + 10)};
+  case 4:
+    if (cdb[0] == GT_COMPARE_AND_WRITE) return (gt_span){gt_load_be64(cdb + 2), cdb[13]};
+    if (cdb[0] == GT_WRITE_ATOMIC_16) return (gt_span){gt_load_be64(cdb + 2), gt_load_be16(cdb + 12)};
+    return (gt_span){gt_load_be64(cdb + 2), gt_load_be32(cdb + 10)};
   case 5: return (gt_span){gt_load_be32(cdb + 2), gt_load_be32(cdb + 6)};
   default: return (gt_span){gt_load_be32(cdb + 2), gt_load_be16(cdb + 7)};
   }
@@ -71,7 +74,10 @@ bool gt_disk_checked_span(gt_cmd *cmd, uint64_t most, gt_span *span) {
   }
   if (span->blocks <= most) return true;
   static const uint8_t length_at[8] = {4, 7, 7, 7, 10, 6, 7, 7}; /* by CDB group */
-  gt_fail_field(cmd, cmd->cdb[0] == GT_COMPARE_AND_WRITE ? 13 : length_at[cmd->cdb[0] >> 5], -1);
+  unsigned at = length_at[cmd->cdb[0] >> 5];
+  if (cmd->cdb[0] == GT_COMPARE_AND_WRITE) at = 13;
+  if (cmd->cdb[0] == GT_WRITE_ATOMIC_16) at = 12;
+  gt_fail_field(cmd, at, -1);
   return false;
 }
 
@@ -109,15 +115,18 @@ void gt_disk_settle(gt_cmd *cmd, bool force) {
   gt_fail(cmd, GT_KEY_MEDIUM_ERROR, GT_ASC_WRITE_ERROR);
 }
 
+/* An initiator that sends less than its CDB says gets the rest as a residual overflow (RFC 7143 11.4.5.2), and what it
+ * did send is written. Less than a whole number of blocks is no data for a disk. */
 const uint8_t *gt_disk_data_out(gt_cmd *cmd, uint64_t bytes) {
-  if (gt_offered(cmd) < bytes) {
-    /* The initiator sends less than its CDB says: nothing is written. */
-    gt_fail(cmd, GT_KEY_ILLEGAL_REQUEST, GT_ASC_INVALID_FIELD_IN_CDB);
+  static const uint8_t nothing;
+  uint64_t offered = gt_offered(cmd);
+  gt_moves(cmd, bytes);
+  if (offered < bytes && offered % gt_disk_of(cmd)->block_bytes) {
+    gt_fail(cmd, GT_KEY_ILLEGAL_REQUEST, GT_ASC_INVALID_FIELD_IN_UNIT);
     return NULL;
   }
-  gt_moves(cmd, bytes);
-  cmd->moved = bytes;
-  return cmd->io->data;
+  cmd->moved = offered < bytes ? offered : bytes;
+  return offered ? cmd->io->data : &nothing;
 }
 
 void gt_disk_read(gt_cmd *cmd) {
@@ -127,23 +136,28 @@ void gt_disk_read(gt_cmd *cmd) {
   uint64_t bytes = span.blocks * disk->block_bytes, done;
   uint64_t wanted = bytes < gt_room(cmd) ? bytes : gt_room(cmd);
   gt_moves(cmd, bytes);
+  uint64_t held = gt_disk_hold(disk, &span, false);
   int error = gt_disk_pread(disk, cmd->io->data, wanted, span.lba * disk->block_bytes, &done);
+  gt_disk_let_go(disk, held);
   cmd->moved = done;
   if (!error) return;
   gt_moves(cmd, done);
   gt_disk_read_failed(cmd, error, span.lba + done / disk->block_bytes);
 }
 
-/* Writes the span and says how it went; the answer is made here only when it failed. */
-static bool write_span(gt_cmd *cmd, const gt_span *span) {
+/* Writes the span, or what of it was sent (then the span is that), and says how it went; the answer is made here only
+ * when it failed. */
+static bool write_span(gt_cmd *cmd, gt_span *span) {
   gt_disk *disk = gt_disk_of(cmd);
-  uint64_t done;
+  uint64_t done = 0;
   const uint8_t *data = gt_disk_data_out(cmd, span->blocks * disk->block_bytes);
   if (!data) return false;
-  pthread_rwlock_rdlock(&disk->atomicity);
-  int error = gt_disk_pwrite(disk, data, span->blocks * disk->block_bytes, span->lba * disk->block_bytes, &done);
-  pthread_rwlock_unlock(&disk->atomicity);
-  if (!error) return true;
+  span->blocks = cmd->moved / disk->block_bytes;
+  uint64_t held = gt_disk_hold(disk, span, false);
+  bool ready = gt_disk_still_ready(cmd);
+  int error = ready ? gt_disk_pwrite(disk, data, cmd->moved, span->lba * disk->block_bytes, &done) : 0;
+  gt_disk_let_go(disk, held);
+  if (!error) return ready;
   gt_disk_write_failed(cmd, error, span->lba + done / disk->block_bytes);
   return false;
 }
@@ -192,14 +206,15 @@ static void verify_span(gt_cmd *cmd, const gt_span *span, unsigned bytchk) {
   gt_disk *disk = gt_disk_of(cmd);
   uint64_t bytes = span->blocks * disk->block_bytes, offset = span->lba * disk->block_bytes, done;
   int error;
-  if (bytchk) {
-    uint64_t period = bytchk == 3 ? disk->block_bytes : bytes;
-    const uint8_t *want = gt_disk_data_out(cmd, period);
-    if (!want) return;
+  const uint8_t *want = cmd->io->data;
+  uint64_t period = bytchk == 3 ? disk->block_bytes : bytes;
+  if (bytchk && gt_offered(cmd) < period) return gt_fail(cmd, GT_KEY_ILLEGAL_REQUEST, GT_ASC_INVALID_FIELD_IN_CDB);
+  uint64_t held = gt_disk_hold(disk, span, false);
+  if (bytchk)
     error = gt_disk_compare(disk, want, period, bytes, offset, &done);
-  } else {
+  else
     error = medium_verify(disk, bytes, offset, &done);
-  }
+  gt_disk_let_go(disk, held);
   if (error == -EILSEQ) return gt_fail(cmd, GT_KEY_MISCOMPARE, GT_ASC_MISCOMPARE);
   if (error) gt_disk_read_failed(cmd, error, span->lba + done / disk->block_bytes);
 }
@@ -209,6 +224,7 @@ void gt_disk_verify(gt_cmd *cmd) {
   unsigned bytchk = cmd->cdb[1] >> 1 & 0x03;
   if (bytchk == 2) return gt_fail_field(cmd, 1, 2);
   if (!gt_disk_checked_span(cmd, gt_disk_of(cmd)->max_transfer_blocks, &span) || !span.blocks) return;
+  if (bytchk) gt_moves(cmd, bytchk == 3 ? gt_disk_of(cmd)->block_bytes : span.blocks * gt_disk_of(cmd)->block_bytes);
   verify_span(cmd, &span, bytchk);
 }
 
@@ -217,7 +233,7 @@ void gt_disk_write_and_verify(gt_cmd *cmd) {
   unsigned bytchk = cmd->cdb[1] >> 1 & 0x03;
   if (bytchk > 1) return gt_fail_field(cmd, 1, 2);
   if (!gt_disk_checked_span(cmd, gt_disk_of(cmd)->max_transfer_blocks, &span) || !span.blocks) return;
-  if (!write_span(cmd, &span)) return;
+  if (!write_span(cmd, &span) || !span.blocks) return;
   /* Verifying what only lies in a cache would verify nothing. */
   gt_disk_settle(cmd, true);
   if (cmd->io->status == GT_STATUS_GOOD) verify_span(cmd, &span, bytchk);

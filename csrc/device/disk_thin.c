@@ -43,7 +43,7 @@ static int write_repeated(const gt_disk *disk, const gt_span *span, const uint8_
 
 /* Makes a hole; where the file system has none, writes zeros. EINVAL is a block device whose own blocks are larger than
  * ours: it has holes, but not of this size. */
-static int unmap_span(const gt_disk *disk, const gt_span *span, uint64_t *done) {
+int gt_disk_make_hole(const gt_disk *disk, const gt_span *span, uint64_t *done) {
   static const uint8_t zeros[4096];
   *done = 0;
   if (!span->blocks) return 0;
@@ -62,6 +62,8 @@ static bool is_zero(const uint8_t *data, size_t length) {
   return !length || (!data[0] && memcmp(data, data + 1, length - 1) == 0);
 }
 
+static unsigned same_length_at(const uint8_t *cdb) { return cdb[0] == GT_WRITE_SAME_16 ? 10 : 7; }
+
 /* SBC-3 5.47, 5.48. A block other than zeros with UNMAP set is written: what is read back must be what was
  * sent (4.7.3.4.3). */
 void gt_disk_write_same(gt_cmd *cmd) {
@@ -72,16 +74,21 @@ void gt_disk_write_same(gt_cmd *cmd) {
   uint8_t bits = cmd->cdb[1];
   if (bits & ANCHOR) return gt_fail_field(cmd, 1, 4); /* no anchored blocks: ANC_SUP is zero */
   if (bits & UNMAP && !disk->thin) return gt_fail_field(cmd, 1, 3);
-  if (!gt_disk_checked_span(cmd, GT_WRITE_SAME_BYTES / disk->block_bytes, &span)) return;
-  if (!span.blocks) return gt_fail_field(cmd, cmd->cdb[0] == GT_WRITE_SAME_16 ? 10 : 7, -1); /* WSNZ */
-  const uint8_t *block = bits & NDOB ? zeros : gt_disk_data_out(cmd, disk->block_bytes);
-  if (!block) return;
+  if (!gt_disk_checked_span(cmd, GT_WRITE_SAME_BLOCKS, &span)) return;
+  if (!span.blocks) return gt_fail_field(cmd, same_length_at(cmd->cdb), -1); /* WSNZ */
+  bool given = !(bits & NDOB);
+  if (gt_offered(cmd) != (given ? disk->block_bytes : 0)) return gt_fail_field(cmd, same_length_at(cmd->cdb), -1);
+  gt_moves(cmd, gt_offered(cmd));
+  const uint8_t *block = given ? cmd->io->data : zeros;
   bool punch = bits & UNMAP && is_zero(block, disk->block_bytes);
-  pthread_rwlock_rdlock(&disk->atomicity);
-  int error = punch ? unmap_span(disk, &span, &done) : write_repeated(disk, &span, block, &done);
-  pthread_rwlock_unlock(&disk->atomicity);
+  cmd->moved = gt_offered(cmd);
+  uint64_t held = gt_disk_hold(disk, &span, false);
+  int error = 0;
+  if (gt_disk_still_ready(cmd))
+    error = punch ? gt_disk_make_hole(disk, &span, &done) : write_repeated(disk, &span, block, &done);
+  gt_disk_let_go(disk, held);
   if (error) return gt_disk_write_failed(cmd, error, span.lba + done / disk->block_bytes);
-  gt_disk_settle(cmd, false);
+  if (cmd->io->status == GT_STATUS_GOOD) gt_disk_settle(cmd, false);
 }
 
 /* Judges every block descriptor (SBC-3 5.35) before the first block goes. False: answered. */
@@ -92,9 +99,10 @@ static bool unmap_list_is_sound(gt_cmd *cmd, const uint8_t *list, size_t count) 
   for (size_t i = 0; i < count; i++) {
     const uint8_t *descriptor = list + 8 + 16 * i;
     uint64_t lba = gt_load_be64(descriptor), blocks = gt_load_be32(descriptor + 8);
-    if (!gt_disk_has(disk, lba, blocks)) return gt_fail(cmd, GT_KEY_ILLEGAL_REQUEST, GT_ASC_LBA_OUT_OF_RANGE), false;
+    bool there = blocks ? gt_disk_has(disk, lba, blocks) : lba <= disk->blocks; /* nothing may be at the very end */
+    if (!there) return gt_fail(cmd, GT_KEY_ILLEGAL_REQUEST, GT_ASC_LBA_OUT_OF_RANGE), false;
     total += blocks;
-    if (total > GT_UNMAP_BYTES / disk->block_bytes) return gt_fail_parameter(cmd, (unsigned)(16 + 16 * i), -1), false;
+    if (total > GT_UNMAP_BLOCKS) return gt_fail_parameter(cmd, (unsigned)(16 + 16 * i), -1), false;
   }
   return true;
 }
@@ -111,14 +119,14 @@ void gt_disk_unmap(gt_cmd *cmd) {
   if (descriptors > length - 8) return gt_fail(cmd, GT_KEY_ILLEGAL_REQUEST, GT_ASC_PARAMETER_LIST_LENGTH);
   size_t count = descriptors / 16;
   if (!unmap_list_is_sound(cmd, list, count)) return;
-  pthread_rwlock_rdlock(&disk->atomicity);
   for (size_t i = 0; i < count && cmd->io->status == GT_STATUS_GOOD; i++) {
     uint64_t done;
     gt_span span = {gt_load_be64(list + 8 + 16 * i), gt_load_be32(list + 16 + 16 * i)};
-    int error = unmap_span(disk, &span, &done);
+    uint64_t held = gt_disk_hold(disk, &span, false);
+    int error = gt_disk_still_ready(cmd) ? gt_disk_make_hole(disk, &span, &done) : 0;
+    gt_disk_let_go(disk, held);
     if (error) gt_disk_write_failed(cmd, error, span.lba + done / disk->block_bytes);
   }
-  pthread_rwlock_unlock(&disk->atomicity);
   if (cmd->io->status == GT_STATUS_GOOD) gt_disk_settle(cmd, false);
 }
 

@@ -25,12 +25,16 @@ typedef struct gt_cmd {
 } gt_cmd;
 
 enum gt_row_flags {
-  GT_ROW_UA_EXEMPT = 1, /* executed with a unit attention pending (SAM-5 5.14) */
-  GT_ROW_LOCKED = 2,    /* executed with the device's lock held */
-  GT_ROW_MEDIUM = 4,    /* needs a ready medium */
-  GT_ROW_WRITES = 8,    /* changes the medium: refused when it is write protected */
-  GT_ROW_LBA = 16,      /* disk: the CDB has an LBA where its length says (SPC-4 4.2.5) */
-  GT_ROW_THIN = 32,     /* disk: offered by thin disks only */
+  GT_ROW_UA_EXEMPT = 1,  /* executed with a unit attention pending (SAM-5 5.14) */
+  GT_ROW_LOCKED = 2,     /* executed with the device's lock held */
+  GT_ROW_MEDIUM = 4,     /* needs a ready medium */
+  GT_ROW_WRITES = 8,     /* changes the medium: refused when it is write protected */
+  GT_ROW_LBA = 16,       /* disk: the CDB has an LBA where its length says (SPC-4 4.2.5) */
+  GT_ROW_THIN = 32,      /* disk: offered by thin disks only */
+  GT_ROW_REMOVABLE = 64, /* disk: offered where the medium can be ejected */
+  GT_ROW_FILE = 128,     /* disk: offered where a file is behind it, beside which records can be kept */
+  GT_ROW_ALWAYS = 256,   /* executed while nothing else is: SANITIZE runs, or has failed */
+  GT_ROW_BRIDGE = 512,   /* told of by REPORT SUPPORTED OPERATION CODES; the bridge answers it in the device's place */
 };
 
 enum { GT_NO_ACTION = -1 };
@@ -40,7 +44,7 @@ struct gt_row {
   uint8_t opcode;
   uint8_t length; /* CDB bytes */
   int16_t action; /* service action, or GT_NO_ACTION. Rows of one opcode follow each other */
-  uint8_t flags;  /* enum gt_row_flags */
+  uint16_t flags; /* enum gt_row_flags */
   void (*run)(gt_cmd *cmd);
   uint8_t usage[16]; /* bits of the CDB that mean something (SPC-4 6.34.3); byte 0 is not looked at */
 };
@@ -54,7 +58,7 @@ typedef struct gt_mode_page {
   uint8_t changeable[GT_MODE_PAGE_MAX];
 } gt_mode_page;
 
-enum { GT_MODE_PAGES_MAX = 4, GT_VPD_MAX = 256 };
+enum { GT_MODE_PAGES_MAX = 8, GT_VPD_MAX = 256 };
 
 /* What makes a disk a disk and a tape a tape. */
 typedef struct gt_device_class {
@@ -64,7 +68,7 @@ typedef struct gt_device_class {
   const char *product;
   const gt_row *rows;
   size_t row_count;
-  const uint8_t *vpd_pages; /* besides 00h, 80h and 83h; ascending */
+  const uint8_t *vpd_pages; /* besides 00h, 80h, 83h, 85h and 86h; ascending */
   size_t vpd_page_count;
   const gt_mode_page *mode_pages; /* ascending page codes */
   size_t mode_page_count;
@@ -72,6 +76,8 @@ typedef struct gt_device_class {
   /* May the device start this row's command now? Answers the command itself where not. */
   bool (*admit)(gt_cmd *cmd);
   bool (*offers)(const gt_device *device, const gt_row *row);
+  /* What REQUEST SENSE says without a unit attention: why the device is not ready, or nothing (SPC-4 6.39). */
+  void (*condition)(gt_device *device, gt_sense *out);
   /* LBAs or object numbers that the command touches; false: it touches none. */
   bool (*range)(const gt_cmd *cmd, uint64_t *first, uint64_t *last);
   /* Fills in `out` (zeroed, GT_VPD_MAX bytes) from its byte 4 on and returns the page length. */
@@ -82,6 +88,7 @@ typedef struct gt_device_class {
    * and in its block descriptor (NULL: there is none); false: refused. */
   bool (*select)(gt_device *device, uint8_t specific, const uint8_t *descriptor, bool apply);
   void (*mode_changed)(gt_device *device);
+  void (*reset)(gt_device *device); /* what mode parameters outside the pages are at power on; NULL: there are none */
   void (*destroy)(gt_device *device);
 } gt_device_class;
 
@@ -93,8 +100,9 @@ enum gt_unit_attention {
 };
 
 typedef struct gt_nexus {
-  bool attached;         /* under lock */
-  bool prevents_removal; /* under lock */
+  bool attached; /* under lock */
+  atomic_bool prevents_removal;
+  uint16_t port, group; /* under lock; of the target port that it comes by */
   atomic_uint attentions;
 } gt_nexus;
 
@@ -117,6 +125,9 @@ struct gt_device {
 
   char vendor[9], product[17], revision[5], serial[65];
   uint8_t naa[8];
+
+  atomic_bool reset_asked; /* gt_device_reset; the next command carries it out */
+  bool removable;
 
   uint8_t mode[GT_MODE_PAGES_MAX][GT_MODE_PAGE_MAX]; /* current values, under lock */
   atomic_bool descriptor_sense;                      /* D_SENSE of the control page */
@@ -164,7 +175,20 @@ void gt_spc_test_unit_ready(gt_cmd *cmd);
 void gt_spc_request_sense(gt_cmd *cmd);
 void gt_spc_report_luns(gt_cmd *cmd);
 void gt_spc_report_opcodes(gt_cmd *cmd);
+void gt_spc_report_functions(gt_cmd *cmd);
+void gt_spc_report_port_groups(gt_cmd *cmd);
+void gt_spc_prevent(gt_cmd *cmd);
+void gt_spc_by_bridge(gt_cmd *cmd);
 void gt_spc_send_diagnostic(gt_cmd *cmd);
+/* Does any nexus prevent medium removal? Lock held. */
+bool gt_removal_prevented(const gt_device *device);
+/* One command's answer to LOG SENSE: page code 00h to 3Fh without subpages, `length` bytes of parameters from data + 4
+ * on. */
+void gt_log_reply(gt_cmd *cmd, uint8_t *data, size_t length);
+/* The page that LOG SENSE asks for, or -1: answered. */
+int gt_log_page(gt_cmd *cmd);
+/* Puts a log parameter of up to 8 bytes, format and linking 03h (binary list); returns its bytes. */
+size_t gt_log_parameter(uint8_t *out, uint16_t code, unsigned bytes, uint64_t value);
 void gt_spc_inquiry(gt_cmd *cmd);
 void gt_mode_sense(gt_cmd *cmd);
 void gt_mode_select(gt_cmd *cmd);
@@ -177,23 +201,50 @@ bool gt_device_row(const gt_device *device, const uint8_t *cdb, const gt_row **r
 unsigned gt_attention_take(gt_device *device, int nexus);
 uint16_t gt_attention_asc(unsigned attention);
 
-/* The rows of these commands are the same in every table. */
+/* The rows of these commands are the same in every table; the last ones are the bridge's own. */
+#define GT_A4 0xFF, 0xFF, 0xFF, 0xFF
+#define GT_BY_BRIDGE(opcode, length, action, ...)                                                                      \
+  { opcode, length, action, GT_ROW_BRIDGE, gt_spc_by_bridge, __VA_ARGS__ }
+#define GT_USAGE(...)                                                                                                  \
+  { __VA_ARGS__ }
 #define GT_SPC_ROWS                                                                                                    \
   {GT_TEST_UNIT_READY, 6, GT_NO_ACTION, GT_ROW_MEDIUM | GT_ROW_LOCKED, gt_spc_test_unit_ready, {0}},                   \
-      {GT_REQUEST_SENSE, 6, GT_NO_ACTION, GT_ROW_UA_EXEMPT, gt_spc_request_sense, {0, 0x01, 0, 0, 0xFF}},              \
-      {GT_INQUIRY, 6, GT_NO_ACTION, GT_ROW_UA_EXEMPT, gt_spc_inquiry, {0, 0x01, 0xFF, 0xFF, 0xFF}},                    \
+      {GT_REQUEST_SENSE,     6, GT_NO_ACTION, GT_ROW_UA_EXEMPT | GT_ROW_ALWAYS, gt_spc_request_sense,                  \
+       {0, 0x01, 0, 0, 0xFF}},                                                                                         \
+      {GT_INQUIRY, 6, GT_NO_ACTION, GT_ROW_UA_EXEMPT | GT_ROW_ALWAYS, gt_spc_inquiry, {0, 0x01, 0xFF, 0xFF, 0xFF}},    \
       {GT_MODE_SELECT_6, 6, GT_NO_ACTION, GT_ROW_LOCKED, gt_mode_select, {0, 0x11, 0, 0, 0xFF}},                       \
       {GT_MODE_SENSE_6, 6, GT_NO_ACTION, GT_ROW_LOCKED, gt_mode_sense, {0, 0x08, 0xFF, 0xFF, 0xFF}},                   \
       {GT_SEND_DIAGNOSTIC, 6, GT_NO_ACTION, 0, gt_spc_send_diagnostic, {0, 0xF7, 0, 0xFF, 0xFF}},                      \
       {GT_MODE_SELECT_10, 10, GT_NO_ACTION, GT_ROW_LOCKED, gt_mode_select, {0, 0x11, 0, 0, 0, 0, 0, 0xFF, 0xFF}},      \
       {GT_MODE_SENSE_10, 10, GT_NO_ACTION, GT_ROW_LOCKED, gt_mode_sense, {0, 0x18, 0xFF, 0xFF, 0, 0, 0, 0xFF, 0xFF}},  \
       {GT_REPORT_LUNS,     12,                                                                                         \
-       GT_NO_ACTION,       GT_ROW_UA_EXEMPT,                                                                           \
-       gt_spc_report_luns, {0, 0, 0xFF, 0, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF}},                                             \
-  {                                                                                                                    \
-    GT_MAINTENANCE_IN, 12, GT_MI_REPORT_SUPPORTED_OPCODES, 0, gt_spc_report_opcodes, {                                 \
-      0, 0x1F, 0x87, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF                                                          \
-    }                                                                                                                  \
-  }
+       GT_NO_ACTION,       GT_ROW_UA_EXEMPT | GT_ROW_ALWAYS,                                                           \
+       gt_spc_report_luns, {0, 0, 0xFF, 0, 0, 0, GT_A4}},                                                              \
+      {GT_MAINTENANCE_IN,                                                                                              \
+       12,                                                                                                             \
+       GT_MI_REPORT_TARGET_PORT_GROUPS,                                                                                \
+       GT_ROW_LOCKED | GT_ROW_ALWAYS,                                                                                  \
+       gt_spc_report_port_groups,                                                                                      \
+       {0, 0xFF, 0, 0, 0, 0, GT_A4}},                                                                                  \
+      {GT_MAINTENANCE_IN,                                                                                              \
+       12,                                                                                                             \
+       GT_MI_REPORT_SUPPORTED_OPCODES,                                                                                 \
+       GT_ROW_ALWAYS,                                                                                                  \
+       gt_spc_report_opcodes,                                                                                          \
+       {0, 0x1F, 0x87, 0xFF, 0xFF, 0xFF, GT_A4}},                                                                      \
+      {GT_MAINTENANCE_IN,          12,                                                                                 \
+       GT_MI_REPORT_SUPPORTED_TMF, GT_ROW_ALWAYS,                                                                      \
+       gt_spc_report_functions,    {0, 0x1F, 0x80, 0, 0, 0, GT_A4}},                                                   \
+      GT_BY_BRIDGE(GT_RESERVE_6, 6, GT_NO_ACTION, GT_USAGE(0)),                                                        \
+      GT_BY_BRIDGE(GT_RELEASE_6, 6, GT_NO_ACTION, GT_USAGE(0)),                                                        \
+      GT_BY_BRIDGE(GT_RESERVE_10, 10, GT_NO_ACTION, GT_USAGE(0, 0x12, 0, 0xFF, 0, 0, 0, 0xFF, 0xFF)),                  \
+      GT_BY_BRIDGE(GT_RELEASE_10, 10, GT_NO_ACTION, GT_USAGE(0, 0x12, 0, 0xFF, 0, 0, 0, 0xFF, 0xFF)), GT_PR_IN(0),     \
+      GT_PR_IN(1), GT_PR_IN(2), GT_PR_IN(3), GT_PR_OUT(0), GT_PR_OUT(1), GT_PR_OUT(2), GT_PR_OUT(3), GT_PR_OUT(4),     \
+      GT_PR_OUT(5), GT_PR_OUT(6), GT_PR_OUT(7), GT_PR_OUT(8),                                                          \
+      GT_BY_BRIDGE(GT_SECURITY_PROTOCOL_IN, 12, GT_NO_ACTION, GT_USAGE(0, 0xFF, 0xFF, 0xFF, 0x80, 0, GT_A4)),          \
+      GT_BY_BRIDGE(GT_SECURITY_PROTOCOL_OUT, 12, GT_NO_ACTION, GT_USAGE(0, 0xFF, 0xFF, 0xFF, 0x80, 0, GT_A4))
+#define GT_PR_IN(action)                                                                                               \
+  GT_BY_BRIDGE(GT_PERSISTENT_RESERVE_IN, 10, action, GT_USAGE(0, 0x1F, 0, 0, 0, 0, 0, 0xFF, 0xFF))
+#define GT_PR_OUT(action) GT_BY_BRIDGE(GT_PERSISTENT_RESERVE_OUT, 10, action, GT_USAGE(0, 0x1F, 0xFF, 0, 0, GT_A4))
 
 #endif

@@ -11,10 +11,11 @@ static void standard_inquiry(gt_cmd *cmd, uint16_t allocation) {
   const gt_device *device = cmd->device;
   uint8_t data[96] = {0};
   data[0] = device->class->type;
-  data[1] = device->class->removable ? 0x80 : 0;
+  data[1] = device->removable ? 0x80 : 0;
   data[2] = VERSION_SPC4;
   data[3] = 0x12; /* HISUP, RESPONSE DATA FORMAT 2 */
   data[4] = sizeof data - 5;
+  data[5] = 0x10; /* TPGS: implicit asymmetric access, of which REPORT TARGET PORT GROUPS tells */
   data[7] = 0x02; /* CMDQUE */
   memcpy(data + 8, device->vendor, 8);
   memcpy(data + 16, device->product, 16);
@@ -25,44 +26,63 @@ static void standard_inquiry(gt_cmd *cmd, uint16_t allocation) {
   gt_reply(cmd, data, sizeof data, allocation);
 }
 
-/* 83h, designation descriptors (SPC-4 7.8.6): the NAA name and the T10 vendor identification, both of the
- * logical unit, both made from the serial. */
-static size_t device_identification(const gt_device *device, uint8_t *out) {
-  uint8_t *naa = out + 4;
-  naa[0] = 0x01; /* binary */
-  naa[1] = 0x03; /* NAA */
-  naa[3] = 8;
-  memcpy(naa + 4, device->naa, 8);
-  uint8_t *t10 = naa + 12;
-  size_t serial = strlen(device->serial);
-  t10[0] = 0x02; /* ASCII */
-  t10[1] = 0x01; /* T10 vendor ID based */
-  t10[3] = (uint8_t)(24 + serial);
-  memcpy(t10 + 4, device->vendor, 8);
-  memcpy(t10 + 12, device->product, 16);
-  memcpy(t10 + 28, device->serial, serial);
-  return 12 + 4 + 24 + serial;
+static size_t put_designator(uint8_t *out, uint8_t code_set, uint8_t type, size_t length) {
+  out[0] = code_set; /* 1: binary, 2: ASCII */
+  out[1] = type;     /* with ASSOCIATION and PIV */
+  out[3] = (uint8_t)length;
+  return 4 + length;
+}
+
+/* 83h, designation descriptors (SPC-4 7.8.6): the NAA name and the T10 vendor identification of the logical unit, both
+ * made from the serial; then the target port by which this nexus comes, and its group. */
+static size_t device_identification(gt_device *device, int nexus, uint8_t *out) {
+  enum { OF_PORT = 0x90 }; /* ASSOCIATION 01b and PIV: iSCSI stands in byte 0 */
+  enum { ISCSI = 0x50 };
+  size_t serial = strlen(device->serial), at = 4;
+  memcpy(out + at + 4, device->naa, 8);
+  at += put_designator(out + at, 0x01, 0x03, 8);
+  memcpy(out + at + 4, device->vendor, 8);
+  memcpy(out + at + 12, device->product, 16);
+  memcpy(out + at + 28, device->serial, serial);
+  at += put_designator(out + at, 0x02, 0x01, 24 + serial);
+  pthread_mutex_lock(&device->lock);
+  gt_store_be16(out + at + 6, device->nexuses[nexus].port);
+  gt_store_be16(out + at + 14, device->nexuses[nexus].group);
+  pthread_mutex_unlock(&device->lock);
+  at += put_designator(out + at, ISCSI | 0x01, OF_PORT | 0x04, 4);
+  at += put_designator(out + at, ISCSI | 0x01, OF_PORT | 0x05, 4);
+  return at - 4;
 }
 
 static size_t supported_pages(const gt_device_class *class, uint8_t *out) {
-  static const uint8_t common[] = {0x00, 0x80, 0x83};
+  static const uint8_t common[] = {0x00, 0x80, 0x83, 0x85, 0x86};
   memcpy(out + 4, common, sizeof common);
   memcpy(out + 4 + sizeof common, class->vpd_pages, class->vpd_page_count);
   return sizeof common + class->vpd_page_count;
 }
 
-static size_t vital_product_data(gt_device *device, uint8_t page, uint8_t *out) {
+/* 86h, extended INQUIRY data (SPC-4 7.8.7): SIMPLE, ORDERED and HEAD OF QUEUE are obeyed; V_SUP, a volatile cache;
+ * the longest sense data. */
+static size_t extended_inquiry(uint8_t *out) {
+  out[5] = 0x07;
+  out[6] = 0x01;
+  out[13] = GT_SENSE_MAX;
+  return 0x3C;
+}
+
+/* Page length, or -1: no such page. 85h has no descriptors: the bridge is managed over MQTT, for which there is no
+ * service type (SPC-4 7.8.8). */
+static int vital_product_data(gt_cmd *cmd, uint8_t page, uint8_t *out) {
+  gt_device *device = cmd->device;
   switch (page) {
-  case 0x00: return supported_pages(device->class, out);
-  case 0x80: {
-    size_t length = strlen(device->serial);
-    memcpy(out + 4, device->serial, length);
-    return length;
-  }
-  case 0x83: return device_identification(device, out);
+  case 0x00: return (int)supported_pages(device->class, out);
+  case 0x80: memcpy(out + 4, device->serial, strlen(device->serial)); return (int)strlen(device->serial);
+  case 0x83: return (int)device_identification(device, cmd->nexus, out);
+  case 0x85: return 0;
+  case 0x86: return (int)extended_inquiry(out);
   default:
-    if (!memchr(device->class->vpd_pages, page, device->class->vpd_page_count)) return 0;
-    return device->class->vpd(device, page, out);
+    if (!memchr(device->class->vpd_pages, page, device->class->vpd_page_count)) return -1;
+    return (int)device->class->vpd(device, page, out);
   }
 }
 
@@ -71,10 +91,10 @@ void gt_spc_inquiry(gt_cmd *cmd) {
   uint8_t page = cmd->cdb[2];
   uint16_t allocation = gt_load_be16(cmd->cdb + 3);
   if (!(cmd->cdb[1] & 0x01)) return page ? gt_fail_field(cmd, 2, -1) : standard_inquiry(cmd, allocation);
-  size_t length = vital_product_data(cmd->device, page, data);
-  if (!length) return gt_fail_field(cmd, 2, -1);
+  int length = vital_product_data(cmd, page, data);
+  if (length < 0) return gt_fail_field(cmd, 2, -1);
   data[0] = cmd->device->class->type;
   data[1] = page;
   gt_store_be16(data + 2, (uint16_t)length);
-  gt_reply(cmd, data, 4 + length, allocation);
+  gt_reply(cmd, data, 4 + (size_t)length, allocation);
 }

@@ -10,13 +10,6 @@ enum { ALL_PAGES = 0x3F, PAGE_CONTROL = 0x0A, NO_SUBPAGE = 0x00, ALL_SUBPAGES = 
 enum { CURRENT = 0, CHANGEABLE = 1, DEFAULT = 2, SAVED = 3 };
 enum { MODE_DATA_MAX = 8 + 8 + GT_MODE_PAGES_MAX * GT_MODE_PAGE_MAX };
 
-void gt_mode_reset(gt_device *device) {
-  for (size_t i = 0; i < device->class->mode_page_count; i++)
-    memcpy(device->mode[i], device->class->mode_pages[i].defaults, device->class->mode_pages[i].length);
-  const uint8_t *control = gt_mode_current(device, PAGE_CONTROL);
-  atomic_store(&device->descriptor_sense, control && control[2] & 0x04);
-}
-
 static int page_index(const gt_device *device, uint8_t code) {
   for (size_t i = 0; i < device->class->mode_page_count; i++)
     if (device->class->mode_pages[i].defaults[0] == code) return (int)i;
@@ -26,6 +19,18 @@ static int page_index(const gt_device *device, uint8_t code) {
 const uint8_t *gt_mode_current(const gt_device *device, uint8_t code) {
   int index = page_index(device, code);
   return index < 0 ? NULL : device->mode[index];
+}
+
+static void take_effect(gt_device *device) {
+  const uint8_t *control = gt_mode_current(device, PAGE_CONTROL);
+  atomic_store(&device->descriptor_sense, control && control[2] & 0x04);
+  if (device->class->mode_changed) device->class->mode_changed(device);
+}
+
+void gt_mode_reset(gt_device *device) {
+  for (size_t i = 0; i < device->class->mode_page_count; i++)
+    memcpy(device->mode[i], device->class->mode_pages[i].defaults, device->class->mode_pages[i].length);
+  take_effect(device);
 }
 
 static size_t put_page(const gt_device *device, size_t index, uint8_t control, uint8_t *out) {
@@ -88,14 +93,6 @@ static bool select_pages(gt_cmd *cmd, const uint8_t *list, size_t at, size_t len
   return true;
 }
 
-static void mode_changed(gt_cmd *cmd) {
-  gt_device *device = cmd->device;
-  const uint8_t *control = gt_mode_current(device, PAGE_CONTROL);
-  atomic_store(&device->descriptor_sense, control && control[2] & 0x04);
-  if (device->class->mode_changed) device->class->mode_changed(device);
-  gt_device_attention(device, GT_UA_MODE_CHANGED, cmd->nexus);
-}
-
 void gt_mode_select(gt_cmd *cmd) {
   gt_device *device = cmd->device;
   bool long_form = cmd->cdb[0] == GT_MODE_SELECT_10;
@@ -116,5 +113,6 @@ void gt_mode_select(gt_cmd *cmd) {
   if (!select_pages(cmd, list, header + descriptor, length, false)) return;
   device->class->select(device, specific, block, true);
   select_pages(cmd, list, header + descriptor, length, true);
-  mode_changed(cmd);
+  take_effect(device);
+  gt_device_attention(device, GT_UA_MODE_CHANGED, cmd->nexus);
 }

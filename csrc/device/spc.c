@@ -1,5 +1,5 @@
-/* Commands of SPC-4 that every device type has: TEST UNIT READY, REQUEST SENSE, REPORT LUNS, SEND
- * DIAGNOSTIC, REPORT SUPPORTED OPERATION CODES. */
+/* Commands of SPC-4 that every device type has: TEST UNIT READY, REQUEST SENSE, REPORT LUNS, SEND DIAGNOSTIC, PREVENT
+ * ALLOW MEDIUM REMOVAL, REPORT TARGET PORT GROUPS. */
 #include "device/impl.h"
 
 #include <string.h>
@@ -9,13 +9,16 @@
 /* The class's admit has said already whether the medium is ready. */
 void gt_spc_test_unit_ready(gt_cmd *cmd) { (void)cmd; }
 
-/* SPC-4 6.39. There is no sense data to keep from command to command, so it tells a pending unit
- * attention, or NO SENSE. */
+/* SPC-4 6.39. There is no sense data to keep from command to command, so it tells a pending unit attention, else why
+ * the device is not ready, or NO SENSE. */
 void gt_spc_request_sense(gt_cmd *cmd) {
   uint8_t data[GT_SENSE_MAX];
   gt_sense sense = {.key = GT_KEY_NO_SENSE};
   unsigned attention = gt_attention_take(cmd->device, cmd->nexus);
-  if (attention) sense = (gt_sense){.key = GT_KEY_UNIT_ATTENTION, .asc = gt_attention_asc(attention)};
+  if (attention)
+    sense = (gt_sense){.key = GT_KEY_UNIT_ATTENTION, .asc = gt_attention_asc(attention)};
+  else if (cmd->device->class->condition)
+    cmd->device->class->condition(cmd->device, &sense);
   size_t length = gt_sense_build(&sense, cmd->cdb[1] & 0x01, data, sizeof data);
   gt_reply(cmd, data, length, cmd->cdb[4]);
 }
@@ -39,64 +42,50 @@ void gt_spc_send_diagnostic(gt_cmd *cmd) {
   if (gt_load_be16(cmd->cdb + 3)) return gt_fail_field(cmd, 3, -1);
 }
 
-enum { TIMEOUTS_BYTES = 12, DESCRIPTOR_BYTES = 8 };
-
-/* Command timeouts descriptor (SPC-4 6.34.4) that says: no timeouts are given. */
-static size_t put_timeouts(uint8_t *out) {
-  memset(out, 0, TIMEOUTS_BYTES);
-  gt_store_be16(out, TIMEOUTS_BYTES - 2);
-  return TIMEOUTS_BYTES;
+bool gt_removal_prevented(const gt_device *device) {
+  for (int i = 0; i < GT_NEXUS_MAX; i++)
+    if (device->nexuses[i].prevents_removal) return true;
+  return false;
 }
 
-/* SPC-4 6.34.2: all_commands parameter data. */
-static void report_all(gt_cmd *cmd, bool timeouts, uint32_t allocation) {
-  uint8_t data[4 + 64 * (DESCRIPTOR_BYTES + TIMEOUTS_BYTES)] = {0};
-  const gt_device_class *class = cmd->device->class;
-  size_t at = 4;
-  for (size_t i = 0; i < class->row_count && at + DESCRIPTOR_BYTES + TIMEOUTS_BYTES <= sizeof data; i++) {
-    const gt_row *row = &class->rows[i];
-    if (class->offers && !class->offers(cmd->device, row)) continue;
-    data[at] = row->opcode;
-    if (row->action != GT_NO_ACTION) gt_store_be16(data + at + 2, (uint16_t)row->action);
-    data[at + 5] = (uint8_t)((timeouts ? 0x02 : 0) | (row->action != GT_NO_ACTION ? 0x01 : 0)); /* CTDP, SERVACTV */
-    gt_store_be16(data + at + 6, row->length);
-    at += DESCRIPTOR_BYTES;
-    if (timeouts) at += put_timeouts(data + at);
+/* SPC-4 6.14. Each nexus speaks for itself. Lock held. */
+void gt_spc_prevent(gt_cmd *cmd) { cmd->device->nexuses[cmd->nexus].prevents_removal = cmd->cdb[4] & 0x01; }
+
+/* Reached only where there is no bridge in front, such as by the copy engine. */
+void gt_spc_by_bridge(gt_cmd *cmd) { gt_fail(cmd, GT_KEY_ILLEGAL_REQUEST, GT_ASC_INVALID_OPCODE); }
+
+/* The relative target ports of a group by which nexuses come, ascending. Lock held. */
+static size_t put_ports(const gt_device *device, uint16_t group, uint8_t *out, size_t most) {
+  size_t count = 0;
+  for (uint32_t last = 0; count < most; count++) {
+    uint32_t next = UINT32_MAX;
+    for (int i = 0; i < GT_NEXUS_MAX; i++) {
+      const gt_nexus *nexus = &device->nexuses[i];
+      if (nexus->attached && nexus->group == group && nexus->port > last && nexus->port < next) next = nexus->port;
+    }
+    if (next == UINT32_MAX) break;
+    gt_store_be16(out + 4 * count + 2, (uint16_t)next);
+    last = next;
   }
-  gt_store_be32(data, (uint32_t)(at - 4));
-  gt_reply(cmd, data, at, allocation);
+  return count;
 }
 
-/* SPC-4 6.34.3: one_command parameter data. */
-static void report_one(gt_cmd *cmd, const gt_row *row, bool timeouts, uint32_t allocation) {
-  uint8_t data[4 + 16 + TIMEOUTS_BYTES] = {0};
-  size_t at = 4;
-  data[1] = 0x01; /* SUPPORT: not supported */
-  if (row) {
-    data[1] = (uint8_t)(0x03 | (timeouts ? 0x80 : 0));
-    gt_store_be16(data + 2, row->length);
-    memcpy(data + 4, row->usage, row->length);
-    data[4] = row->opcode;
-    if (row->action != GT_NO_ACTION) data[5] = (uint8_t)((data[5] & 0xE0) | row->action);
-    at += row->length;
-    if (timeouts) at += put_timeouts(data + at);
-  }
-  gt_reply(cmd, data, at, allocation);
-}
-
-void gt_spc_report_opcodes(gt_cmd *cmd) {
-  uint8_t options = cmd->cdb[2] & 0x07;
-  bool timeouts = cmd->cdb[2] & 0x80, known;
-  uint16_t action = gt_load_be16(cmd->cdb + 4);
-  uint32_t allocation = gt_load_be32(cmd->cdb + 6);
-  if (options == 0) return report_all(cmd, timeouts, allocation);
-  if (options > 3) return gt_fail_field(cmd, 2, 2);
-  uint8_t asked[2] = {cmd->cdb[3], (uint8_t)(action & 0x1F)};
-  const gt_row *row = NULL;
-  bool found = gt_device_row(cmd->device, asked, &row, &known) && (row->action == GT_NO_ACTION || action <= 0x1F);
-  bool has_actions = known && cmd->device->class->rows[cmd->device->row_of[asked[0]] - 1].action != GT_NO_ACTION;
-  /* The options say which kind of operation code is asked for; a wrong guess is an error (table 252). */
-  if (known && ((options == 1 && has_actions) || (options == 2 && !has_actions))) return gt_fail_field(cmd, 2, 2);
-  if (found && !has_actions && options == 3 && action) found = false;
-  report_one(cmd, found ? row : NULL, timeouts, allocation);
+/* SPC-4 6.37: every port is as good as the others, ACTIVE/OPTIMIZED, and nothing changes that; so what is told is the
+ * group of the port that is asked. Lock held. */
+void gt_spc_report_port_groups(gt_cmd *cmd) {
+  enum { PORTS_MAX = 64, ACTIVE_OPTIMIZED_ONLY = 0x01 };
+  uint8_t data[8 + 8 + 4 * PORTS_MAX] = {0};
+  uint8_t format = cmd->cdb[1] >> 5;
+  if (format > 1) return gt_fail_field(cmd, 1, 7);
+  size_t header = format ? 8 : 4;
+  uint8_t *descriptor = data + header;
+  uint16_t group = cmd->device->nexuses[cmd->nexus].group;
+  if (format) data[4] = 0x10; /* extended header, IMPLICIT TRANSITION TIME 0 */
+  descriptor[1] = ACTIVE_OPTIMIZED_ONLY;
+  gt_store_be16(descriptor + 2, group);
+  size_t ports = put_ports(cmd->device, group, descriptor + 8, PORTS_MAX);
+  descriptor[7] = (uint8_t)ports;
+  size_t length = header + 8 + 4 * ports;
+  gt_store_be32(data, (uint32_t)(length - 4));
+  gt_reply(cmd, data, length, gt_load_be32(cmd->cdb + 6));
 }

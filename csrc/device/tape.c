@@ -46,11 +46,20 @@ static bool tape_range(const gt_cmd *cmd, uint64_t *first, uint64_t *last) {
   return true;
 }
 
-/* B0h, sequential-access device capabilities (SSC-4 8.5.2): WORM says that the drive can, and it can. */
+/* B0h, sequential-access device capabilities (SSC-4 8.5.2): WORM says that the drive can, and it can. B1h, the serial
+ * as it was made. B3h, that of the automation device, which there is none of: blanks (SSC-4 8.5.3, 8.5.5). */
 static size_t tape_vpd(gt_device *device, uint8_t page, uint8_t *out) {
-  (void)device, (void)page;
-  out[4] = 0x01;
-  return 2;
+  enum { BLANKS = 16 };
+  if (page == 0xB0) return out[4] = 0x01, 2;
+  if (page == 0xB3) return memset(out + 4, ' ', BLANKS), BLANKS;
+  memcpy(out + 4, device->serial, strlen(device->serial));
+  return strlen(device->serial);
+}
+
+static void tape_reset(gt_device *device) {
+  gt_tape *tape = (gt_tape *)device;
+  tape->unbuffered = false;
+  tape->block_length = 0;
 }
 
 /* WP(7), BUFFERED MODE(6-4), SPEED(3-0). */
@@ -104,7 +113,7 @@ static const gt_row tape_rows[] = {
     {GT_SPACE_6, 6, NONE, ON, gt_tape_space_6, {0, 0x0F, 0xFF, 0xFF, 0xFF}},
     {GT_ERASE_6, 6, NONE, ON | GT_ROW_WRITES, gt_tape_erase, {0, 0x03}},
     {GT_LOAD_UNLOAD, 6, NONE, GT_ROW_LOCKED, gt_tape_load_unload, {0, 0x01, 0, 0, 0x03}},
-    {GT_PREVENT_ALLOW_MEDIUM_REMOVAL, 6, NONE, GT_ROW_LOCKED, gt_tape_prevent, {0, 0, 0, 0, 0x01}},
+    {GT_PREVENT_ALLOW_MEDIUM_REMOVAL, 6, NONE, GT_ROW_LOCKED, gt_spc_prevent, {0, 0, 0, 0, 0x01}},
     {GT_LOCATE_10, 10, NONE, ON, gt_tape_locate_10, {0, 0x03, 0, L4, 0, 0xFF}},
     {GT_READ_POSITION, 10, 0x00, ON, gt_tape_position_short, {0, 0x1F}},
     {GT_READ_POSITION, 10, 0x06, ON, gt_tape_position_long, {0, 0x1F}},
@@ -115,15 +124,23 @@ static const gt_row tape_rows[] = {
     {GT_LOCATE_16, 16, NONE, ON, gt_tape_locate_16, {0, 0x1B, 0, 0xFF, L8}},
 };
 
-static const uint8_t tape_vpd_pages[] = {0xB0};
+static const uint8_t tape_vpd_pages[] = {0xB0, 0xB1, 0xB3};
 
 static const gt_mode_page tape_mode_pages[] = {
+    /* Read-write error recovery (SSC-4 8.3.5): an image needs no retries. */
+    {12, {0x01, 10}, {0}},
+    /* Disconnect-reconnect (SPC-4 7.5.10): no limits. */
+    {16, {0x02, 14}, {0}},
     /* Control (SPC-4 7.5.8): D_SENSE can be changed. */
     {12, {0x0A, 10}, {0, 0, 0x04}},
     /* Data compression (SSC-4 8.3.2): none. */
     {16, {0x0F, 14}, {0}},
     /* Device configuration (SSC-4 8.3.3): BIS (block identifiers); EEG, SEW (early warning synchronizes). */
     {16, {0x10, 14, 0, 0, 0, 0, 0, 0, 0x40, 0, 0x18}, {0}},
+    /* Medium partition (SSC-4 8.3.4): one, which is all of the medium; formats and partitions are recognized. */
+    {10, {0x11, 8, 0, 0, 0, 0x03, 0, 0, 0xFF, 0xFF}, {0}},
+    /* Informational exceptions control (SPC-4 7.5.11): none are foreseen; DEXCPT. */
+    {12, {0x1C, 10, 0x08}, {0}},
 };
 
 static const gt_device_class tape_class = {
@@ -143,6 +160,7 @@ static const gt_device_class tape_class = {
     .device_specific = tape_device_specific,
     .block_descriptor = tape_block_descriptor,
     .select = tape_select,
+    .reset = tape_reset,
     .destroy = tape_destroy,
 };
 

@@ -1,6 +1,6 @@
 /* The emulated tape drive, shared by its files: tape.c (life, table), tape_io.c (READ, WRITE, WRITE
- * FILEMARKS, ERASE), tape_move.c (REWIND, SPACE, LOCATE, LOAD UNLOAD), tape_report.c (READ POSITION and what
- * else it says of itself). Everything here is under the device's lock. */
+ * FILEMARKS, ERASE), tape_move.c (REWIND, SPACE, LOCATE, LOAD UNLOAD), tape_report.c, tape_log.c (READ POSITION and
+ * what else it says of itself). Everything here is under the device's lock. */
 #ifndef GT_TAPE_H
 #define GT_TAPE_H
 
@@ -16,6 +16,7 @@ typedef struct gt_tape {
   bool unbuffered;         /* BUFFERED MODE is zero: GOOD means on the medium */
   uint32_t block_length;   /* of the mode block descriptor; 0: variable only */
   uint32_t max_block_bytes;
+  uint64_t bytes_written, bytes_read; /* since the drive is there; LOG SENSE */
 } gt_tape;
 
 enum { GT_TAPE_DENSITY = 0x80 /* vendor-specific */ };
@@ -41,7 +42,6 @@ void gt_tape_space_16(gt_cmd *cmd);
 void gt_tape_locate_10(gt_cmd *cmd);
 void gt_tape_locate_16(gt_cmd *cmd);
 void gt_tape_load_unload(gt_cmd *cmd);
-void gt_tape_prevent(gt_cmd *cmd);
 void gt_tape_position_short(gt_cmd *cmd);
 void gt_tape_position_long(gt_cmd *cmd);
 void gt_tape_position_extended(gt_cmd *cmd);

@@ -144,12 +144,6 @@ void gt_tape_locate_16(gt_cmd *cmd) {
   }
 }
 
-static bool removal_prevented(const gt_device *device) {
-  for (int i = 0; i < GT_NEXUS_MAX; i++)
-    if (device->nexuses[i].prevents_removal) return true;
-  return false;
-}
-
 /* LOAD and RETEN; an unloaded cartridge stays in the drive, not ready, until it is loaded or taken out. */
 void gt_tape_load_unload(gt_cmd *cmd) {
   gt_tape *tape = gt_tape_of(cmd);
@@ -158,7 +152,7 @@ void gt_tape_load_unload(gt_cmd *cmd) {
     if (load) gt_fail(cmd, GT_KEY_NOT_READY, GT_ASC_MEDIUM_NOT_PRESENT);
     return;
   }
-  if (!load && removal_prevented(&tape->base))
+  if (!load && gt_removal_prevented(&tape->base))
     return gt_fail(cmd, GT_KEY_ILLEGAL_REQUEST, GT_ASC_MEDIUM_REMOVAL_PREVENTED);
   gt_cartridge_rewind(tape->cartridge);
   if (!load && gt_cartridge_settle(tape->cartridge)) return gt_fail(cmd, GT_KEY_MEDIUM_ERROR, GT_ASC_WRITE_ERROR);
@@ -166,14 +160,12 @@ void gt_tape_load_unload(gt_cmd *cmd) {
   tape->unloaded = !load;
 }
 
-void gt_tape_prevent(gt_cmd *cmd) { cmd->device->nexuses[cmd->nexus].prevents_removal = cmd->cdb[4] & 0x01; }
-
 int gt_tape_unload(gt_device *device) {
   gt_tape *tape = (gt_tape *)device;
   int result = -ENOMEDIUM;
   if (device->class->type != GT_TYPE_TAPE) return -ENODEV;
   pthread_mutex_lock(&device->lock);
-  if (tape->cartridge && removal_prevented(device)) {
+  if (tape->cartridge && gt_removal_prevented(device)) {
     result = -EBUSY;
   } else if (tape->cartridge) {
     result = gt_cartridge_close(tape->cartridge);

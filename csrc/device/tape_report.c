@@ -1,4 +1,4 @@
-/* What the tape says of itself: READ POSITION, READ BLOCK LIMITS, REPORT DENSITY SUPPORT, LOG SENSE. */
+/* What the tape says of itself: READ POSITION, READ BLOCK LIMITS, REPORT DENSITY SUPPORT. */
 #include "device/tape.h"
 
 #include <string.h>
@@ -97,53 +97,4 @@ void gt_tape_density(gt_cmd *cmd) {
   put_text(density + 24, 8, "TAP");
   put_text(density + 32, 20, "SIMH tape image");
   gt_reply(cmd, data, sizeof data, gt_load_be16(cmd->cdb + 7));
-}
-
-/* TapeAlert (SSC-4 8.2.3): 64 flags, none of which an image ever raises. */
-static size_t log_tape_alert(uint8_t *out) {
-  for (uint16_t flag = 1; flag <= 64; flag++, out += 5) {
-    gt_store_be16(out, flag);
-    out[2] = 0x03; /* FORMAT AND LINKING: binary list */
-    out[3] = 1;
-  }
-  return 64 * 5;
-}
-
-/* Tape capacity (31h), MiB: remaining and maximum of the one partition; zero: unlimited or no medium. */
-static size_t log_capacity(const gt_tape *tape, uint8_t *out) {
-  const gt_cartridge *cartridge = tape->unloaded ? NULL : tape->cartridge;
-  uint64_t most = cartridge ? cartridge->capacity : 0;
-  uint64_t left = cartridge && most > cartridge->end.data ? most - cartridge->end.data : 0;
-  uint64_t values[] = {left, 0, most, 0};
-  for (uint16_t i = 0; i < 4; i++, out += 8) {
-    uint64_t mebibytes = values[i] >> 20;
-    gt_store_be16(out, i + 1);
-    out[2] = 0x03;
-    out[3] = 4;
-    gt_store_be32(out + 4, mebibytes > UINT32_MAX ? UINT32_MAX : (uint32_t)mebibytes);
-  }
-  return 4 * 8;
-}
-
-static size_t log_supported(uint8_t *out) {
-  static const uint8_t pages[] = {0x00, 0x2E, 0x31};
-  memcpy(out, pages, sizeof pages);
-  return sizeof pages;
-}
-
-void gt_tape_log_sense(gt_cmd *cmd) {
-  uint8_t data[4 + 64 * 5] = {0};
-  uint8_t page = cmd->cdb[2] & 0x3F;
-  size_t length;
-  if (cmd->cdb[3]) return gt_fail_field(cmd, 3, -1);
-  if (gt_load_be16(cmd->cdb + 5)) return gt_fail_field(cmd, 5, -1);
-  switch (page) {
-  case 0x00: length = log_supported(data + 4); break;
-  case 0x2E: length = log_tape_alert(data + 4); break;
-  case 0x31: length = log_capacity(gt_tape_of(cmd), data + 4); break;
-  default: return gt_fail_field(cmd, 2, 5);
-  }
-  data[0] = page;
-  gt_store_be16(data + 2, (uint16_t)length);
-  gt_reply(cmd, data, 4 + length, gt_load_be16(cmd->cdb + 7));
 }

@@ -160,8 +160,10 @@ static int reset(gt_plane_nexus *nexus, uint32_t lun, bool clear_only, void (*do
     op->done = done;
     op->context = context;
     nexus->resets++;
-    for (gt_path *other = clear_only ? NULL : unit->paths; other; other = other->unit_next)
-      if (other != path) gt_attention_add(other, GT_ASC_BUS_DEVICE_RESET);
+    /* Every nexus, also the one that asked for it (SAM-5 6.3.3). */
+    for (gt_path *each = clear_only ? NULL : unit->paths; each; each = each->unit_next)
+      gt_attention_add(each, GT_ASC_BUS_DEVICE_RESET);
+    if (!clear_only && unit->device) gt_device_reset(unit->device);
     over = post(op);
   }
   pthread_mutex_unlock(&nexus->plane->lock);

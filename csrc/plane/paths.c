@@ -114,6 +114,7 @@ void gt_path_settle(gt_path *path) {
   pthread_mutex_lock(&plane->lock);
   if (!path->orders) {
     if (path->unit) unlink_from_unit(path);
+    if (path->unit && path->unit->device) gt_device_lose(path->unit->device, atomic_load(&path->place));
     path->nexus->path_count--;
     path->unit_next = plane->dead;
     plane->dead = path;

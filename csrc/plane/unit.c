@@ -146,10 +146,12 @@ bool gt_unit_withdraw(gt_unit *unit, gt_task *task) {
   if (waited) {
     forget(unit, task);
     stir(unit); /* it may have stood in the way of others */
-  } else if (unit->slots) {
+  } else {
     atomic_store(&task->asked, true);
-    atomic_store(&unit->aborts, true);
-    stir(unit);
+    if (unit->slots) {
+      atomic_store(&unit->aborts, true);
+      stir(unit);
+    }
   }
   pthread_mutex_unlock(&unit->lock);
   return waited;

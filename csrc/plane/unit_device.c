@@ -18,6 +18,7 @@ static int place_of(gt_unit *unit, gt_path *path) {
 
 void gt_unit_execute(gt_unit *unit, gt_task *task) {
   int place = place_of(unit, task->path);
+  task->io.abandoned = (const volatile bool *)&task->asked;
   if (place >= 0)
     gt_device_execute(unit->device, place, &task->io);
   else

@@ -43,6 +43,9 @@ struct gt_io {
   void *data;
   void (*done)(gt_io *io);
   void *owner; /* caller's own */
+  /* NULL, or true (read atomically) as soon as nobody waits for the answer any more: an emulated device whose command
+   * only waits, as SANITIZE does, then ends it. Other transports do not look. */
+  const volatile bool *abandoned;
 
   /* Answer, valid in and after done. */
   uint8_t outcome; /* gt_outcome */

@@ -63,11 +63,11 @@ static void identification(rig *r) {
   CHECK_EQ(r->io.resid, -26);
   TEST("vital product data: supported pages, serial, NAA and T10 names of the same unit");
   rig_run(r, "12 01 00 00 ff 00", GT_DIR_IN, data, 255);
-  CHECK(memcmp(data, "\x00\x00\x00\x06\x00\x80\x83\xb0\xb1\xb2", 10) == 0);
+  CHECK(memcmp(data, "\x00\x00\x00\x08\x00\x80\x83\x85\x86\xb0\xb1\xb2", 12) == 0);
   rig_run(r, "12 01 80 00 ff 00", GT_DIR_IN, data, 255);
   CHECK(memcmp(data, "\x00\x80\x00\x04SN-1", 8) == 0);
   rig_run(r, "12 01 83 00 ff 00", GT_DIR_IN, data, 255);
-  CHECK_EQ(gt_load_be16(data + 2), 12 + 4 + 24 + 4);
+  CHECK_EQ(gt_load_be16(data + 2), 12 + 4 + 24 + 4 + 8 + 8);
   CHECK(memcmp(data + 4, "\x01\x03\x00\x08", 4) == 0);
   CHECK_EQ(data[8] >> 4, 3);
   CHECK(memcmp(data + 16, "\x02\x01\x00\x1cGANTRY  DISK            SN-1", 32) == 0);
@@ -119,12 +119,22 @@ static void refusals(rig *r) {
   rig_run(r, "28 00 00 00 0f ff 00 00 00 00", GT_DIR_IN, data, 512);
   GOOD(r);
   CHECK_EQ(r->io.resid, 512);
-  TEST("a write that offers less data than its CDB says writes nothing");
+  TEST("a write that offers less data than its CDB says writes the blocks that came, and the rest is an overflow");
   memset(data, 0xEE, sizeof data);
   rig_run(r, "2a 00 00 00 00 05 00 00 02 00", GT_DIR_OUT, data, 512);
-  FAILS(r, 5, 0x2400);
+  GOOD(r);
+  CHECK_EQ(r->io.resid, -512);
   rig_run(r, "28 00 00 00 00 05 00 00 01 00", GT_DIR_IN, data, sizeof data);
+  CHECK_EQ(data[0], 0xEE);
+  rig_run(r, "28 00 00 00 00 06 00 00 01 00", GT_DIR_IN, data, sizeof data);
   CHECK_EQ(data[0], 0);
+  TEST("less than a block is no data: INVALID FIELD IN COMMAND INFORMATION UNIT, and nothing is written");
+  memset(data, 0xDD, sizeof data);
+  rig_run(r, "2a 00 00 00 00 05 00 00 01 00", GT_DIR_OUT, data, 200);
+  FAILS(r, 5, 0x0E03);
+  CHECK_EQ(r->io.resid, -312);
+  rig_run(r, "28 00 00 00 00 05 00 00 01 00", GT_DIR_IN, data, sizeof data);
+  CHECK_EQ(data[0], 0xEE);
 }
 
 static void data_path(rig *r, uint32_t block_bytes) {
@@ -317,15 +327,16 @@ static void modes(rig *r) {
   TEST("MODE SENSE gives header, block descriptor and pages; saved values are not supported");
   rig_run(r, "1a 00 3f 00 ff 00", GT_DIR_IN, data, 255);
   GOOD(r);
-  CHECK_EQ(data[0] + 1, 4 + 8 + 20 + 12);
+  CHECK_EQ(data[0] + 1, 4 + 8 + 12 + 16 + 20 + 12 + 12);
   CHECK_EQ(data[3], 8);
   CHECK_EQ(gt_load_be32(data + 4), BLOCKS);
   CHECK_EQ(gt_load_be24(data + 9), 512);
-  CHECK_EQ(data[12], 0x08);
-  CHECK_EQ(data[32], 0x0A);
+  static const uint8_t pages[] = {0x01, 0x02, 0x08, 0x0A, 0x1C};
+  for (size_t i = 0, at = 12; i < sizeof pages; at += data[at + 1] + 2u, i++)
+    CHECK_EQ(data[at], pages[i]);
   rig_run(r, "1a 00 ff 00 ff 00", GT_DIR_IN, data, 255);
   FAILS(r, 5, 0x3900);
-  rig_run(r, "1a 00 02 00 ff 00", GT_DIR_IN, data, 255);
+  rig_run(r, "1a 00 03 00 ff 00", GT_DIR_IN, data, 255);
   FAILS(r, 5, 0x2400);
   TEST("MODE SELECT of D_SENSE: the next sense data has descriptor format, and other nexuses are told");
   rig other = rig_attach(r->device);

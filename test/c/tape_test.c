@@ -119,7 +119,7 @@ static void without_medium(rig *r) {
   GOOD(r);
   CHECK(memcmp(data, "\x00\x80\x00\x00\x00\x01", 6) == 0);
   rig_run(r, "12 01 00 00 ff 00", GT_DIR_IN, data, 255);
-  CHECK(memcmp(data, "\x01\x00\x00\x04\x00\x80\x83\xb0", 8) == 0);
+  CHECK(memcmp(data, "\x01\x00\x00\x08\x00\x80\x83\x85\x86\xb0\xb1\xb3", 12) == 0);
   rig_run(r, "4d 00 6e 00 00 00 00 01 00 00", GT_DIR_IN, data, 255);
   GOOD(r);
   CHECK_EQ(gt_load_be16(data + 2), 320);

@@ -27,6 +27,10 @@ static void decode(ask *a) {
   case 1:
   case 2: a->lba = gt_load_be32(c + 2), a->blocks = gt_load_be16(c + 7); break;
   case 5: a->lba = gt_load_be32(c + 2), a->blocks = gt_load_be32(c + 6); break;
+  case 4:
+    a->lba = gt_load_be64(c + 2), a->blocks = gt_load_be16(c + 12);
+    if (c[0] == GT_WRITE_ATOMIC_16) break;
+    /* fall through */
   default: a->lba = gt_load_be64(c + 2), a->blocks = c[0] == GT_COMPARE_AND_WRITE ? c[13] : gt_load_be32(c + 10);
   }
 }
@@ -41,7 +45,7 @@ static bool unmapped(model *m, const ask *a, bool apply) {
   if (length < 8 || a->sent < length || gt_load_be16(list + 2) > length - 8) return false;
   for (uint32_t i = 0; i < gt_load_be16(list + 2) / 16u; i++) {
     uint64_t lba = gt_load_be64(list + 8 + 16 * i), blocks = gt_load_be32(list + 16 + 16 * i);
-    if (lba >= BLOCKS || blocks > BLOCKS - lba) return false;
+    if (blocks ? lba >= BLOCKS || blocks > BLOCKS - lba : lba > BLOCKS) return false;
     if (apply) memset(m->bytes + lba * m->each, 0, blocks * m->each);
   }
   return true;
@@ -73,6 +77,7 @@ static verdict predict(model *m, ask *a, uint64_t *moves) {
   case GT_WRITE_AND_VERIFY_12: reserved = c[1] & 0xE9 || c[10] & 0xE0 || c[11]; break;
   case GT_VERIFY_16:
   case GT_WRITE_AND_VERIFY_16: reserved = c[1] & 0xE9 || c[14] & 0xE0 || c[15]; break;
+  case GT_WRITE_ATOMIC_16: reserved = c[1] & 0xE7 || c[10] || c[11] || c[14] & 0xE0 || c[15]; break;
   case GT_UNMAP: reserved = c[1] || c[2] || c[3] || c[4] || c[5] || c[6] & 0xE0 || c[9]; break;
   default: return OTHER;
   }
@@ -97,7 +102,7 @@ static verdict predict(model *m, ask *a, uint64_t *moves) {
   uint64_t bytes = bytes_of(m, a);
   if (c[0] == GT_WRITE_SAME_10 || c[0] == GT_WRITE_SAME_16) {
     bool none = c[0] == GT_WRITE_SAME_16 && c[1] & 1;
-    if (c[1] & 0x10 || (c[1] & 8 && !m->thin) || !a->blocks || (!none && a->sent < m->each)) return REFUSED;
+    if (c[1] & 0x10 || (c[1] & 8 && !m->thin) || !a->blocks || a->sent != (none ? 0 : m->each)) return REFUSED;
     *moves = none ? 0 : m->each;
     for (uint64_t i = 0; i < a->blocks; i++) {
       if (none)
@@ -108,8 +113,8 @@ static verdict predict(model *m, ask *a, uint64_t *moves) {
     return DONE;
   }
   if (c[0] == GT_COMPARE_AND_WRITE) {
+    if (a->sent != 2 * bytes) return REFUSED;
     if (!a->blocks) return DONE;
-    if (a->sent < 2 * bytes) return REFUSED;
     *moves = 2 * bytes;
     if (memcmp(at(m, a), a->out, bytes) != 0) return DIFFERS;
     return memcpy(at(m, a), a->out + bytes, bytes), DONE;
@@ -129,8 +134,10 @@ static verdict predict(model *m, ask *a, uint64_t *moves) {
       if (at(m, a)[i] != a->out[i % period]) return DIFFERS;
     return DONE;
   }
-  if (a->sent < bytes) return REFUSED;
+  /* What was sent is written, if it is whole blocks; an atomic write is all or nothing. */
+  if (a->sent < bytes && (a->sent % m->each || c[0] == GT_WRITE_ATOMIC_16)) return REFUSED;
   *moves = bytes;
+  if (a->sent < bytes) bytes = a->sent;
   for (uint64_t i = 0; i < bytes; i++)
     at(m, a)[i] = (uint8_t)(c[0] == GT_ORWRITE_16 ? at(m, a)[i] | a->out[i] : a->out[i]);
   return DONE;
@@ -138,8 +145,8 @@ static verdict predict(model *m, ask *a, uint64_t *moves) {
 
 /* Opcode, and for the shaped ones an LBA and a length that often fit. */
 static uint8_t make_cdb(fuzz_in *in, uint8_t shape, uint8_t cdb[16]) {
-  static const uint8_t opcodes[] = {0x08, 0x0A, 0x28, 0x2A, 0x2E, 0x2F, 0x41, 0x42, 0x88, 0x89, 0x8A,
-                                    0x8B, 0x8E, 0x8F, 0x93, 0xA8, 0xAA, 0xAE, 0xAF, 0x35, 0x91, 0x34};
+  static const uint8_t opcodes[] = {0x08, 0x0A, 0x28, 0x2A, 0x2E, 0x2F, 0x41, 0x42, 0x88, 0x89, 0x8A, 0x8B,
+                                    0x8E, 0x8F, 0x93, 0xA8, 0xAA, 0xAE, 0xAF, 0x35, 0x91, 0x34, 0x9C};
   memset(cdb, 0, 16);
   if (shape & 0x80) {
     fuzz_bytes(in, cdb, 16);
@@ -214,6 +221,7 @@ static void command(fuzz_lun *l, model *m, fuzz_in *in) {
   if (want != OTHER) return;
   /* What may have been changed: the mode pages, and whether the unit is started. */
   static const uint8_t start[6] = {0x1B, 0, 0, 0, 1};
+  if (cdb[0] == GT_MODE_SELECT_6 || cdb[0] == GT_MODE_SELECT_10) gt_device_reset(l->device); /* SWP */
   fuzz_settle(l);
   MUST(fuzz_cdb(l, start, 6, GT_DIR_NONE, NULL, 0) == GT_STATUS_GOOD);
 }
