@@ -166,10 +166,12 @@ int gt_iscsi_start(gt_iscsi *session, gt_io *io, uint64_t deadline_ns) {
   slot->io = io;
   guard(slot);
   slot->iov = (struct scsi_iovec){.iov_base = io->data, .iov_len = (size_t)task->expxferlen};
-  if (task->expxferlen && io->dir == GT_DIR_IN) {
+  /* Also where nothing is expected: a target reports what the command would have moved by its R and W bits (RFC 7143
+   * 11.4.5.1). */
+  if (io->dir == GT_DIR_IN) {
     task->xfer_dir = SCSI_XFER_READ;
     scsi_task_set_iov_in(task, &slot->iov, 1);
-  } else if (task->expxferlen) {
+  } else if (io->dir == GT_DIR_OUT) {
     task->xfer_dir = SCSI_XFER_WRITE;
     scsi_task_set_iov_out(task, &slot->iov, 1);
   }
