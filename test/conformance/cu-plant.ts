@@ -1,4 +1,4 @@
-// What the suite is run on: a gantryd with two emulated disks and one behind it, each the LUN of a target of its own, and
+// What the suite is run on: a gantryd with three emulated disks and one behind it, each the LUN of a target of its own, and
 // a tgtd whose two equal disks are that one and its twin, which is reached without the bridge.
 import { join } from "node:path";
 import { native } from "../../src/native/index.js";
@@ -15,8 +15,17 @@ const KEY_LIFE_MS = 3_600_000;
 const TEST_UNIT_READY = new Uint8Array(6);
 
 /** Names of disks, in the lists and in the report. */
-export const DISKS = { small: "disk-512", large: "disk-4096", through: "pass-through", alone: "tgtd-alone" } as const;
-const OURS = [DISKS.small, DISKS.large, DISKS.through] as const;
+export const DISKS = {
+  small: "disk-512",
+  large: "disk-4096",
+  /** An emulated one that the keys let nobody write. */
+  readKey: "read-key",
+  through: "pass-through",
+  alone: "tgtd-alone",
+} as const;
+const OURS = [DISKS.small, DISKS.large, DISKS.readKey, DISKS.through] as const;
+/** Suites of a disk that is there for them only. */
+export const SUITES_OF: Readonly<Record<string, readonly string[]>> = { [DISKS.readKey]: ["ReadOnly"] };
 
 export interface CuPlant {
   url(disk: string): string;
@@ -57,6 +66,7 @@ export async function startCuPlant(directory: string): Promise<CuPlant> {
   }
 }
 
+/** The program logs in by two names, and both write. */
 function devicesToml(
   directory: string,
   { portal, target }: { readonly portal: string; readonly target: string },
@@ -68,14 +78,16 @@ transport = "virtual"
 path = "${join(directory, `${name}.img`)}"
 size_mib = ${DISK_MIB}
 block_bytes = ${blockBytes}
+writers = "many"
 `;
-  return `${emulated(DISKS.small, 512)}${emulated(DISKS.large, 4096)}[[device]]
+  return `${emulated(DISKS.small, 512)}${emulated(DISKS.large, 4096)}${emulated(DISKS.readKey, 512)}[[device]]
 name = "${DISKS.through}"
 type = "disk"
 transport = "iscsi"
 portal = "${portal}"
 target = "${target}"
 lun = 1
+writers = "many"
 `;
 }
 
@@ -85,11 +97,14 @@ portals = ["127.0.0.1:${port}"]
 ${OURS.map((disk) => `[[target]]\nname = "${targetName(disk)}"\nluns = [{ lun = 0, device = "${disk}" }]\n`).join("")}`;
 
 async function grant({ home, session }: TestBridge, initiator: string): Promise<void> {
-  const right = ["read", "write", "exclusive", "media-control"];
   const holder = `initiator:${initiator}`;
-  await session.install(
-    issueKey(home, { bridge: BRIDGE, holder, device: [...OURS], right, priority: 100, lifeMs: KEY_LIFE_MS }),
-  );
+  const all = ["read", "write", "exclusive", "media-control"];
+  for (const device of OURS) {
+    const right = device === DISKS.readKey ? ["read"] : all;
+    await session.install(
+      issueKey(home, { bridge: BRIDGE, holder, device: [device], right, priority: 100, lifeMs: KEY_LIFE_MS }),
+    );
+  }
 }
 
 /** Waits until the disk behind the LUN is there and a keyed initiator reaches it. */

