@@ -14,6 +14,8 @@ enum {
 /* So long a command with data waits for memory before it is told TASK SET FULL: only commands that wait for data can
  * hold that memory then, and that data may lie behind it in the stream. */
 static const uint64_t hunger_ns = 2000000000u;
+/* So long a connection waits for memory before it goes ahead of all others. */
+static const uint64_t starving_ns = 500000000u;
 
 /* ---- slots ---- */
 
@@ -47,7 +49,9 @@ static void unhash(gt_command *command) {
 static void push_free(gt_command *command) {
   gt_conn *conn = command->conn;
   if (command->buffer) gt_buffers_give(&conn->reactor->pool, command->buffer);
+  conn->held -= command->held;
   command->buffer = NULL;
+  command->held = 0;
   command->state = GT_CMD_FREE;
   command->next = conn->free_commands;
   conn->free_commands = command;
@@ -158,10 +162,38 @@ static void run(gt_command *command) {
   gt_task_start(&command->task);
 }
 
+/* A connection may have as much as is left free, or one command: n greedy ones share the pool in n + 1 parts, whatever
+ * they do with theirs, and none takes what another one needs to begin. */
+static bool may_take(const gt_conn *conn, uint32_t length) {
+  const gt_reactor *reactor = conn->reactor;
+  if (reactor->first && reactor->first != conn) return false;
+  return !conn->held || conn->held + length <= reactor->pool.bytes - reactor->pool.taken;
+}
+
+/* Small commands of many find room for ever where a large one never does: who has waited long goes first. */
+static void go_hungry(gt_conn *conn) {
+  gt_reactor *reactor = conn->reactor;
+  if (!conn->starving_ns) conn->starving_ns = reactor->now_ns;
+  if (!reactor->first && reactor->now_ns - conn->starving_ns > starving_ns) reactor->first = conn;
+}
+
+void gt_memory_forgo(gt_conn *conn) {
+  conn->starving_ns = 0;
+  if (conn->reactor->first != conn) return;
+  conn->reactor->first = NULL;
+  conn->reactor->freed = true;
+}
+
 static bool get_memory(gt_command *command) {
-  if (command->buffer || command->direct || !command->task.io.data_len) return true;
-  command->buffer = gt_buffers_take(&command->conn->reactor->pool, command->task.io.data_len);
-  return command->buffer != NULL;
+  gt_conn *conn = command->conn;
+  uint32_t length = command->task.io.data_len;
+  if (command->buffer || command->direct || !length) return true;
+  if (may_take(conn, length)) command->buffer = gt_buffers_take(&conn->reactor->pool, length);
+  if (!command->buffer) return go_hungry(conn), false;
+  gt_memory_forgo(conn);
+  command->held = length;
+  conn->held += length;
+  return true;
 }
 
 static void go(gt_command *command) {
@@ -302,6 +334,7 @@ static bool place(gt_command *command, const gt_pdu_head *head) {
   if (get_memory(command)) return conn->hungry_ns = 0, true;
   if (!conn->hungry_ns) conn->hungry_ns = conn->reactor->now_ns;
   if (conn->reactor->now_ns - conn->hungry_ns < hunger_ns) return false;
+  conn->hungry_ns = 0;
   gt_command_fail(command, GT_KEY_NO_SENSE, GT_ASC_NONE);
   command->task.io.status = GT_STATUS_TASK_SET_FULL;
   command->task.io.sense_len = 0;

@@ -95,7 +95,7 @@ struct gt_command {
   uint8_t state, lun[8];
   bool read, write, immediate, admitted, counted; /* counted: in the CmdSN window */
   uint16_t slot;
-  uint32_t itt, edtl;
+  uint32_t itt, edtl, held; /* held: bytes of its buffer */
 
   const uint8_t *direct;                   /* data-out in the receive buffer */
   bool failed;                             /* answered already; what data is still coming is thrown away */
@@ -179,6 +179,8 @@ struct gt_conn {
   uint64_t born_ns, heard_ns, moved_ns, data_ns; /* moved: the socket took something */
   uint64_t pinged_ns;                            /* 0: no ping is out */
   uint64_t hungry_ns;                            /* since when a PDU has found no memory; 0: it has */
+  uint64_t starving_ns;                          /* the same of any command */
+  size_t held;                                   /* bytes of the pool */
 };
 
 /* ---- reactors ---- */
@@ -226,6 +228,7 @@ struct gt_reactor {
   uint32_t ending;     /* connections that wait for the plane */
   uint64_t now_ns, ticked_ns;
   gt_buffers pool;
+  gt_conn *first; /* has waited so long for memory that nobody else gets any; NULL: none has */
   uint8_t *rx;
   gt_conn *ready, **ready_end;
   gt_conn **mine; /* connections of this reactor */
@@ -288,6 +291,7 @@ void gt_command_init(gt_command *command, gt_conn *conn, uint16_t slot);
 void gt_command_free(gt_command *command);
 void gt_command_leave_window(gt_command *command);
 void gt_command_go_on(gt_conn *conn);         /* those that wait for memory */
+void gt_memory_forgo(gt_conn *conn);          /* it waits for memory no more */
 void gt_command_proceed(gt_command *command); /* data-out is whole, or none is needed */
 void gt_command_fail(gt_command *command, uint8_t key, uint16_t asc);
 void gt_command_answer(gt_command *command); /* what is in io goes out */

@@ -27,13 +27,17 @@ void gt_protocol_error(gt_conn *conn, const uint8_t *bhs) {
 
 /* RFC 7143 4.2.2.1: outside of the window, or had before: ignored without a word. Inside of it and too early: on its
  * one connection the initiator has left a number out, which nothing will bring any more. */
+static bool in_window(const gt_conn *conn, const gt_pdu_head *head) {
+  return (int32_t)(gt_max_cmdsn(conn) - head->cmdsn) >= 0;
+}
+
 static bool cmdsn_due(const gt_conn *conn, const gt_pdu_head *head) {
-  return head->immediate || head->cmdsn == conn->exp_cmdsn;
+  return head->immediate || (head->cmdsn == conn->exp_cmdsn && in_window(conn, head));
 }
 
 static bool cmdsn_lost(const gt_conn *conn, const gt_pdu_head *head) {
   int32_t ahead = (int32_t)(head->cmdsn - conn->exp_cmdsn);
-  return !head->immediate && ahead > 0 && (int32_t)(gt_max_cmdsn(conn) - head->cmdsn) >= 0;
+  return !head->immediate && ahead > 0 && in_window(conn, head);
 }
 
 void gt_cmdsn_take(gt_conn *conn, const gt_pdu_head *head) {

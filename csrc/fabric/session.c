@@ -116,6 +116,7 @@ void gt_conn_bury(gt_conn *conn) {
   conn->paused = false;
   gt_send_forget(conn);
   abort_all(conn);
+  gt_memory_forgo(conn);
   for (uint32_t i = 0; i < conn->command_count; i++) {
     if (conn->commands[i].state == GT_CMD_ENDED) gt_command_free(&conn->commands[i]);
   }
@@ -179,6 +180,7 @@ static void ping(gt_conn *conn) {
 void gt_conn_tick(gt_conn *conn) {
   const gt_target_options *options = &conn->reactor->target->options;
   if (conn->state == GT_CONN_FREE || conn->state >= GT_CONN_DOOMED) return;
+  if (!conn->waiting && !conn->hungry) gt_memory_forgo(conn); /* what it waited for was aborted */
   if (stuck(conn, options)) {
     GT_COUNT(conn->reactor, timeouts, 1);
     return gt_conn_doom(conn);

@@ -23,7 +23,7 @@ typedef struct supervisor {
   gt_target *target;
   gt_device *device;
   uint32_t first_burst, max_burst, max_recv, r2ts;
-  bool no_immediate, initial_r2t;
+  bool no_immediate, initial_r2t, has_unit; /* has_unit: 0 is a unit of the test's own, which may come later */
   uint32_t last_nexus, texts, gone;
   int port;
   char path[64];
@@ -79,7 +79,7 @@ static inline size_t login_keys(supervisor *s, const gt_target_event *e, gt_full
 
 static inline void supervisor_paths(supervisor *s, uint32_t nexus) {
   gt_verdict verdict = {.gate = 0xFFFF, .reservation = 0xFFFF, .visible = true};
-  if (s->device) gt_plane_set_path(s->plane, nexus, 0, 0, &verdict);
+  if (s->device || s->has_unit) gt_plane_set_path(s->plane, nexus, 0, 0, &verdict);
   pthread_mutex_lock(&s->lock);
   s->last_nexus = nexus;
   pthread_cond_broadcast(&s->cond);
