@@ -4,6 +4,7 @@ import { agentTargets } from "./targets/agent.js";
 import { archiveTargets } from "./targets/archive.js";
 import { cborTargets } from "./targets/cbor.js";
 import { hostTargets } from "./targets/host.js";
+import { inbandTargets } from "./targets/inband.js";
 import { keyTargets } from "./targets/keys.js";
 import { messageTargets } from "./targets/messages.js";
 import { recordTargets } from "./targets/records.js";
@@ -13,6 +14,7 @@ export const TARGETS: readonly Target[] = [
   ...cborTargets,
   ...messageTargets,
   ...keyTargets,
+  ...inbandTargets,
   ...scsiTargets,
   ...archiveTargets,
   ...recordTargets,

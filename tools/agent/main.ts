@@ -1,17 +1,19 @@
 #!/usr/bin/env node
-// gantry-agent: block lists on the server whose file systems are backed up and restored. AGENT.md is its
-// reference.
+// gantry-agent: block lists on the server whose file systems are backed up and restored, and its keys. AGENT.md is
+// its reference.
 import { Command, CommanderError } from "commander";
 import { EXIT, printError } from "./cli-io.js";
+import { addKeyCommands } from "./cli-key.js";
 import { addListCommands, UsageError } from "./cli-list.js";
 import { addRestoreCommands } from "./cli-restore.js";
 
 function agentProgram(): Command {
   const program = new Command("gantry-agent")
-    .description("block lists of files for the data mover, and files for its restores")
+    .description("block lists of files for the data mover, files for its restores, and keys of this server")
     .exitOverride();
   addListCommands(program);
   addRestoreCommands(program);
+  addKeyCommands(program);
   for (const command of program.commands) command.exitOverride();
   return program;
 }

@@ -8,6 +8,7 @@ import { defaultHome, toJson } from "./home.js";
 import { addJobCommands } from "./job-commands.js";
 import { addKeyCommands } from "./key-commands.js";
 import { addLogCommands } from "./log-commands.js";
+import { addServerCommands } from "./server-commands.js";
 
 const EXIT_USE = 2;
 
@@ -30,6 +31,7 @@ const program = new Command("gantry-broker")
 
 addKeyCommands(program);
 addJobCommands(program);
+addServerCommands(program);
 addLogCommands(program);
 
 try {
