@@ -25,6 +25,8 @@ Napi::Value OpenDisk(const Napi::CallbackInfo &info) {
   options.read_only = args.Bool();
   options.max_transfer_blocks = args.U32();
   options.volatile_cache = args.Bool();
+  options.removable = args.Bool();
+  options.physical_block_bytes = args.U32();
   gt_device *device = nullptr;
   char sentence[kSentence] = "";
   int error = gt_disk_open(&options, &device, sentence, sizeof sentence);

@@ -153,7 +153,7 @@ export class DeviceRegistry {
         return this.#native.openTape({ serial, volatileCache: config.volatile_cache });
       }
       const blocks = config.size_mib === undefined ? 0n : (BigInt(config.size_mib) * MIB) / BigInt(config.block_bytes);
-      return this.#native.openDisk({
+      const disk = this.#native.openDisk({
         path: config.path,
         blockBytes: config.block_bytes,
         blocks: existsSync(config.path) ? 0n : blocks,
@@ -161,7 +161,11 @@ export class DeviceRegistry {
         thin: config.thin,
         readOnly: config.read_only,
         volatileCache: config.volatile_cache,
+        removable: config.removable,
+        physicalBlockBytes: Math.max(config.physical_block_bytes, config.block_bytes),
       });
+      disk.pace(BigInt(config.pace_kib_s) * 1024n);
+      return disk;
     } catch (error) {
       throw new GantryError("DEVICE_UNUSABLE", `Device ${config.name} cannot be opened: ${messageOf(error)}`, {
         cause: error,

@@ -68,6 +68,8 @@ export interface Addon {
     readOnly: boolean,
     maxTransferBlocks: number,
     volatileCache: boolean,
+    removable: boolean,
+    physicalBlockBytes: number,
   ): DeviceHandle;
   openTape(vendor: Text, product: Text, serial: Text, maxBlockBytes: number, volatileCache: boolean): DeviceHandle;
   tapeLoad(

@@ -111,6 +111,8 @@ export function openDisk(addon: Addon, options: DiskOptions): EmulatedDevice {
       flag("readOnly", options.readOnly),
       integer("maxTransferBlocks", options.maxTransferBlocks, 0, U32_MAX, 0),
       flag("volatileCache", options.volatileCache),
+      flag("removable", options.removable),
+      integer("physicalBlockBytes", options.physicalBlockBytes, 0, U32_MAX, 0),
     ),
   );
   return new Device(addon, handle);

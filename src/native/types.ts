@@ -73,6 +73,10 @@ export interface DiskOptions {
   readonly maxTransferBlocks?: number;
   /** What was not synchronised is lost with the process. */
   readonly volatileCache?: boolean;
+  /** The medium can be ejected, loaded and held fast. */
+  readonly removable?: boolean;
+  /** What READ CAPACITY(16) says; 0: 4096. */
+  readonly physicalBlockBytes?: number;
 }
 
 export interface TapeOptions {
