@@ -170,11 +170,12 @@ static bool may_take(const gt_conn *conn, uint32_t length) {
   return !conn->held || conn->held + length <= reactor->pool.bytes - reactor->pool.taken;
 }
 
-/* Small commands of many find room for ever where a large one never does: who has waited long goes first. */
+/* Small commands of many find room for ever where a large one never does: who has nothing and has waited long goes
+ * first. Who has something waits for its own peer. */
 static void go_hungry(gt_conn *conn) {
   gt_reactor *reactor = conn->reactor;
   if (!conn->starving_ns) conn->starving_ns = reactor->now_ns;
-  if (!reactor->first && reactor->now_ns - conn->starving_ns > starving_ns) reactor->first = conn;
+  if (!reactor->first && !conn->held && reactor->now_ns - conn->starving_ns > starving_ns) reactor->first = conn;
 }
 
 void gt_memory_forgo(gt_conn *conn) {

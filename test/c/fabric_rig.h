@@ -186,12 +186,12 @@ static inline void supervisor_open(supervisor *s, gt_target_options options, con
 }
 
 static inline void supervisor_close(supervisor *s) {
-  gt_target_close(s->target);
   pthread_mutex_lock(&s->lock);
   s->stopping = true;
   pthread_cond_broadcast(&s->cond);
   pthread_mutex_unlock(&s->lock);
-  pthread_join(s->thread, NULL);
+  pthread_join(s->thread, NULL); /* one controlling thread: from here on this one */
+  gt_target_close(s->target);
   gt_plane_close(s->plane);
   if (s->device) gt_device_unref(s->device);
 }

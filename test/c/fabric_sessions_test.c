@@ -91,8 +91,8 @@ static fake *open_held(supervisor *s, gt_target_options options) {
   *s = supervisor_defaults();
   s->has_unit = true;
   supervisor_open(s, options, ROWS, NULL, false, 0);
-  pthread_mutex_lock(&s->lock);
   if (gt_plane_add_lu(s->plane, 0, &held->lu, 0, 0)) die("unit");
+  pthread_mutex_lock(&s->lock); /* the supervisor's thread sees it from here on */
   pthread_mutex_unlock(&s->lock);
   return held;
 }
@@ -262,6 +262,7 @@ static void test_greedy(void) {
   CHECK_EQ(client_receive(greedy), GT_PDU_R2T); /* it has what it will get */
   for (uint32_t i = 0; i < 40; i++)
     client_command(mute, READS, GT_READ_10, 0, 2048, MIB, NULL, 0, 0);
+  nanosleep(&(struct timespec){.tv_nsec = 900000000}, NULL); /* it goes hungry for more than is thought bearable */
   write_large(c, 20);
   write_large(d, 20);
   finish_writes(c, 20);
