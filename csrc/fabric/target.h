@@ -9,7 +9,8 @@
  * gt_target_release.
  *
  * Memory: receive buffers and the pool that data lies in are allocated by gt_target_open, a session's tasks when it
- * enters the full-feature phase; nothing per command. When the pool is empty, connections are not read. */
+ * enters the full-feature phase; nothing per command. A connection may have as much of the pool as is left free, or one
+ * command; while it finds none it is not read. */
 #ifndef GT_TARGET_H
 #define GT_TARGET_H
 
