@@ -197,6 +197,7 @@ static void command(fuzz_lun *l, model *m, fuzz_in *in) {
   static uint8_t data[ROOM], before[ROOM];
   uint8_t shape = fuzz_u8(in), how = fuzz_u8(in), cdb[32] = {0};
   uint8_t cdb_len = make_cdb(in, shape, cdb);
+  if (cdb[0] == GT_SANITIZE) return; /* it wipes in a thread of its own; disk_stock_test has it */
   uint32_t length = make_length(in, how, m, cdb);
   ask a = {.cdb = cdb, .length = length};
   bool reading = cdb[0] == 0x08 || cdb[0] == 0x28 || cdb[0] == 0x88 || cdb[0] == 0xA8 || shape & 0x20;
