@@ -145,9 +145,11 @@ export class Servers {
         const made = this.#gate(plane, grants);
         gate = made;
         unsubscribe = grants.start((initiators) => {
-          // First who writes, then what that lets through.
-          made.privileges.keysChanged(initiators);
+          // First who of those who are here writes, then what that lets through; ten thousand others can wait for it.
+          const here = made.keeper.initiators();
+          made.privileges.keysChanged(new Set([...initiators].filter((name) => here.has(name))));
           made.keeper.keysChanged(initiators);
+          made.privileges.keysChanged(new Set([...initiators].filter((name) => !here.has(name))));
         });
         // Before any session gets a path: who wrote before a loss of power does so again.
         made.privileges.start();

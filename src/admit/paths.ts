@@ -104,6 +104,11 @@ export class PathKeeper {
     this.#options.onPaths();
   }
 
+  /** Names of those who are logged in. */
+  initiators(): ReadonlySet<string> {
+    return new Set([...this.#kept.values()].map(({ session }) => session.initiator.name));
+  }
+
   /** Keys of these initiators came or went; undefined: it is time, and everybody is judged again. */
   keysChanged(initiators?: ReadonlySet<string>): void {
     for (const kept of this.#kept.values())

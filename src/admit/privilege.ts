@@ -12,13 +12,14 @@ import type { TrustedTime } from "./trusted-clock.js";
 
 /** The wall clock may be set at any time. */
 const LOOK_AGAIN_MS = 1000;
+export const WAITING_MAX = 100;
 
 export interface PrivilegeFacts {
   readonly device: string;
   /** Absent: nobody may write now. */
   readonly writer?: string;
   readonly sinceMs?: number;
-  /** Others whose keys let them write, the oldest key first. */
+  /** Others whose keys let them write, the oldest key first; at most WAITING_MAX. */
   readonly waiting: readonly string[];
   /** It is changing hands; nobody writes. */
   readonly moving: boolean;
@@ -94,8 +95,9 @@ export class WritePrivileges {
 
   /** Keys of these initiators came or went. */
   keysChanged(initiators: ReadonlySet<string>): void {
+    const nowMs = this.#options.time.nowMs();
     for (const [device, shared] of this.#shared) {
-      for (const initiator of initiators) this.#look(device, shared, initiator);
+      for (const initiator of initiators) this.#look(device, shared, initiator, nowMs);
       this.#judge(device, shared);
     }
     this.#wake();
@@ -165,8 +167,8 @@ export class WritePrivileges {
   }
 
   /** What one initiator's keys say of one disk now. */
-  #look(device: string, { candidates, changesMs }: Shared, initiator: string): void {
-    const grant = this.#options.grants.of(initiator, device, "disk", this.#options.time.nowMs());
+  #look(device: string, { candidates, changesMs }: Shared, initiator: string, nowMs: number): void {
+    const grant = this.#options.grants.of(initiator, device, "disk", nowMs);
     if (grant.writeSinceMs === undefined) candidates.delete(initiator);
     else candidates.set(initiator, grant.writeSinceMs);
     if (grant.changesMs === undefined) changesMs.delete(initiator);
@@ -178,7 +180,7 @@ export class WritePrivileges {
   #judge(device: string, shared: Shared): void {
     const { holds, moving, candidates } = shared;
     if (moving || (holds !== undefined && candidates.has(holds.writer))) return;
-    const [next] = byAge(candidates);
+    const next = oldest(candidates);
     if (next === undefined) return;
     if (holds === undefined) this.#give(device, shared, next);
     else void this.#inTurn(shared, () => this.#succeed(device, shared, holds.writer));
@@ -198,7 +200,7 @@ export class WritePrivileges {
 
   /** The keys of the one who had it ended. */
   async #succeed(device: string, shared: Shared, lost: string): Promise<void> {
-    const [next] = byAge(shared.candidates);
+    const next = oldest(shared.candidates);
     if (shared.holds?.writer !== lost || shared.candidates.has(lost) || next === undefined) return;
     try {
       await this.#handOver(device, shared, next);
@@ -218,7 +220,9 @@ export class WritePrivileges {
     return {
       device,
       ...(has ? { writer: holds.writer, sinceMs: holds.sinceMs } : {}),
-      waiting: byAge(candidates).filter((name) => name !== holds?.writer),
+      waiting: byAge(candidates)
+        .filter((name) => name !== holds?.writer)
+        .slice(0, WAITING_MAX),
       moving,
     };
   }
@@ -239,7 +243,7 @@ export class WritePrivileges {
       this.#nextMs = Number.POSITIVE_INFINITY;
       for (const [device, shared] of this.#shared) {
         for (const [initiator, atMs] of [...shared.changesMs]) {
-          if (nowMs >= atMs) this.#look(device, shared, initiator);
+          if (nowMs >= atMs) this.#look(device, shared, initiator, nowMs);
           else this.#nextMs = Math.min(this.#nextMs, atMs);
         }
         this.#judge(device, shared);
@@ -257,7 +261,16 @@ export class WritePrivileges {
 
 const isOfInterest = ({ writer, waiting }: PrivilegeFacts): boolean => writer !== undefined || waiting.length > 0;
 
+type Candidate = readonly [name: string, issuedMs: number];
+
 /** The oldest key first; of two of the same second the name decides, so that it is the same after every start. */
-function byAge(candidates: ReadonlyMap<string, number>): readonly string[] {
-  return [...candidates].sort((a, b) => a[1] - b[1] || (a[0] < b[0] ? -1 : 1)).map(([name]) => name);
+const older = (a: Candidate, b: Candidate): number => a[1] - b[1] || (a[0] < b[0] ? -1 : 1);
+
+const byAge = (candidates: ReadonlyMap<string, number>): readonly string[] =>
+  [...candidates].sort(older).map(([name]) => name);
+
+function oldest(candidates: ReadonlyMap<string, number>): string | undefined {
+  let found: Candidate | undefined;
+  for (const candidate of candidates) if (found === undefined || older(candidate, found) < 0) found = candidate;
+  return found?.[0];
 }

@@ -89,7 +89,7 @@ export class ServerGrants {
     }
     const state = this.#ring.lookup(key.id);
     // A key that was renewed is another one now, whose grants count instead.
-    return state.state === "installed" && toHex(state.key.id) === toHex(key.id);
+    return state.state === "installed" && state.key === key;
   }
 
   #follow(change: RingChange): ReadonlySet<string> {

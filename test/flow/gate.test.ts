@@ -22,8 +22,7 @@ const TWO = "iqn.2024-01.org.example:two";
 const TIMEOUT_MS = 30_000;
 const TEST_UNIT_READY = new Uint8Array(6);
 const GOOD = 0;
-const ABORTED_OR_GONE =
-  /Input\/output error|Permission denied|No such device|Remote I\/O|Operation not permitted|Aborted/i;
+const ABORTED_OR_GONE = /write failed/;
 
 async function start(t: ExecutionContext, more = "", zones = "") {
   const port = await freePort();
@@ -117,52 +116,58 @@ function events(t: ExecutionContext, mqttPort: number): EventMessage[] {
   return heard;
 }
 
-test("a read-only key: WRITE PROTECTED for writes, WP in MODE SENSE; every refusal is counted and told", async (t) => {
-  const { bridge, open } = await start(t);
-  const heard = events(t, bridge.options.mqttPort);
-  await grant(bridge, ONE, { right: ["read"] });
-  const lu = await open(ONE);
-  await attentions(lu);
-  t.is((await read(lu, 0)).status, GOOD);
-  for (let turn = 0; turn < 5; turn++) t.deepEqual(asc(await write(lu, 0)), [0x07, 0x27, 0x00]);
-  t.is((await modeByte(lu)) & 0x80, 0x80);
-  const { refusals } = await until(
-    () => bridge.session.client.send("refusal.list", {}),
-    ({ refusals: found }) => found.some(({ count }) => Number(count) === 5),
-  );
-  t.like(refusals[0], { initiator: ONE, device: "disk0", why: "read-only", command: "WRITE(10) (2Ah)" });
-  t.is(Number(refusals[0]?.count), 5);
-  const told = await until(
-    async () => heard.find(({ event }) => event === "refused"),
-    (event) => event !== undefined,
-  );
-  t.like(told?.details, { initiator: ONE, device: "disk0", why: "read-only" });
-});
+test.serial(
+  "a read-only key: WRITE PROTECTED for writes, WP in MODE SENSE; every refusal is counted and told",
+  async (t) => {
+    const { bridge, open } = await start(t);
+    const heard = events(t, bridge.options.mqttPort);
+    await grant(bridge, ONE, { right: ["read"] });
+    const lu = await open(ONE);
+    await attentions(lu);
+    t.is((await read(lu, 0)).status, GOOD);
+    for (let turn = 0; turn < 5; turn++) t.deepEqual(asc(await write(lu, 0)), [0x07, 0x27, 0x00]);
+    t.is((await modeByte(lu)) & 0x80, 0x80);
+    const { refusals } = await until(
+      () => bridge.session.client.send("refusal.list", {}),
+      ({ refusals: found }) => found.some(({ count }) => Number(count) === 5),
+    );
+    t.like(refusals[0], { initiator: ONE, device: "disk0", why: "read-only", command: "WRITE(10) (2Ah)" });
+    t.is(Number(refusals[0]?.count), 5);
+    const told = await until(
+      async () => heard.find(({ event }) => event === "refused"),
+      (event) => event !== undefined,
+    );
+    t.like(told?.details, { initiator: ONE, device: "disk0", why: "read-only" });
+  },
+);
 
-test("a key that ends by itself takes its device away, aborts nothing of others, and leaves a unit attention", async (t) => {
-  const { bridge, open } = await start(t);
-  await grant(bridge, ONE, { device: ["disk1"] });
-  const [zero, three] = [await open(ONE, 0), await open(ONE, 3)];
-  await attentions(three);
-  // Last, so that it lives while it is looked at.
-  await grant(bridge, ONE, { lifeMs: 5000 });
-  await attentions(zero);
-  await attentions(three);
-  t.is((await write(zero, 0)).status, GOOD);
-  const ended = await until(
-    () => write(zero, 0),
-    ({ status }) => status !== GOOD,
-  );
-  t.true([0x25, 0x3f].includes(ended.sense[12] ?? 0), "LOGICAL UNIT NOT SUPPORTED, or told of it first");
-  const told = await until(
-    () => attentions(three),
-    (found) => found.length > 0,
-  );
-  t.deepEqual(told, ["3f/e"], "REPORTED LUNS DATA HAS CHANGED");
-  t.is((await write(three, 0)).status, GOOD);
-});
+test.serial(
+  "a key that ends by itself takes its device away, aborts nothing of others, and leaves a unit attention",
+  async (t) => {
+    const { bridge, open } = await start(t);
+    await grant(bridge, ONE, { device: ["disk1"] });
+    const [zero, three] = [await open(ONE, 0), await open(ONE, 3)];
+    await attentions(three);
+    // Last, so that it lives while it is looked at.
+    await grant(bridge, ONE, { lifeMs: 5000 });
+    await attentions(zero);
+    await attentions(three);
+    t.is((await write(zero, 0)).status, GOOD);
+    const ended = await until(
+      () => write(zero, 0),
+      ({ status }) => status !== GOOD,
+    );
+    t.true([0x25, 0x3f].includes(ended.sense[12] ?? 0), "LOGICAL UNIT NOT SUPPORTED, or told of it first");
+    const told = await until(
+      () => attentions(three),
+      (found) => found.length > 0,
+    );
+    t.deepEqual(told, ["3f/e"], "REPORTED LUNS DATA HAS CHANGED");
+    t.is((await write(three, 0)).status, GOOD);
+  },
+);
 
-test("a write right that ends before the read right goes alone", async (t) => {
+test.serial("a write right that ends before the read right goes alone", async (t) => {
   const { bridge, open } = await start(t);
   await grant(bridge, ONE, { right: ["read"] });
   const lu = await open(ONE);
@@ -184,7 +189,7 @@ test("a write right that ends before the read right goes alone", async (t) => {
   t.is((await read(lu, 0)).status, GOOD);
 });
 
-test("a key that is revoked in the middle of QEMU's writes ends them", async (t) => {
+test.serial("a key that is revoked in the middle of QEMU's writes ends them", async (t) => {
   const { bridge, portal } = await start(t);
   const id = await grant(bridge, ONE);
   const image = `driver=raw,file.driver=iscsi,file.transport=tcp,file.portal=${portal},file.target=${TARGET},file.lun=0,file.initiator-name=${ONE}`;
@@ -217,7 +222,7 @@ test("a key that is revoked in the middle of QEMU's writes ends them", async (t)
   t.is(wrote(), before, "nothing is written under a key that is revoked");
 });
 
-test("zones and keys decide what REPORT LUNS shows; what is outside is not there", async (t) => {
+test.serial("zones and keys decide what REPORT LUNS shows; what is outside is not there", async (t) => {
   const zones = `[[zone]]
 name = "z1"
 initiators = ["${ONE}"]
@@ -240,7 +245,7 @@ devices = ["disk0", "disk1"]`;
   t.is(inquiry.data[0], 0x3f, "no device is connected here, but there is a place");
 });
 
-test("a server brings its key itself, and only its own", async (t) => {
+test.serial("a server brings its key itself, and only its own", async (t) => {
   const { bridge, portal, open } = await start(t);
   const file = join(bridge.options.directory, "key");
   const agent = (initiator: string) =>
@@ -286,59 +291,62 @@ test("a server brings its key itself, and only its own", async (t) => {
   t.true(refusals.some(({ why, initiator }) => why === "KEY_HOLDER_WRONG" && initiator === TWO));
 });
 
-test("of two with keys to write the older one writes, until the broker moves it; that holds over kill -9", async (t) => {
-  const { bridge, open } = await start(t);
-  await grant(bridge, ONE);
-  await new Promise((resolve) => setTimeout(resolve, 1100));
-  await grant(bridge, TWO);
-  const [one, two] = [await open(ONE), await open(TWO)];
-  for (const lu of [one, two]) await attentions(lu);
-  t.is((await write(one, 0)).status, GOOD);
-  t.deepEqual(asc(await write(two, 0)), [0x07, 0x27, 0x00]);
-  t.is((await modeByte(two)) & 0x80, 0x80);
-  const { client } = bridge.session;
-  const list = async () => (await client.send("privilege.list", {})).privileges;
-  t.like((await list())[0], { device: "disk0", writer: ONE, waiting: [TWO], moving: false });
-  await t.throwsAsync(
-    client
-      .send("privilege.move", { device: "disk0", from: TWO, to: ONE })
-      .then(() => client.send("privilege.move", { device: "disk0", from: "x", to: TWO })),
-    {
-      code: "PRIVILEGE_HOLDER_WRONG",
-    },
-  );
-  await t.throwsAsync(client.send("privilege.move", { device: "disk0", from: ONE, to: "x" }), {
-    code: "PRIVILEGE_NO_KEY",
-  });
+test.serial(
+  "of two with keys to write the older one writes, until the broker moves it; that holds over kill -9",
+  async (t) => {
+    const { bridge, open } = await start(t);
+    await grant(bridge, ONE);
+    await new Promise((resolve) => setTimeout(resolve, 1100));
+    await grant(bridge, TWO);
+    const [one, two] = [await open(ONE), await open(TWO)];
+    for (const lu of [one, two]) await attentions(lu);
+    t.is((await write(one, 0)).status, GOOD);
+    t.deepEqual(asc(await write(two, 0)), [0x07, 0x27, 0x00]);
+    t.is((await modeByte(two)) & 0x80, 0x80);
+    const { client } = bridge.session;
+    const list = async () => (await client.send("privilege.list", {})).privileges;
+    t.like((await list())[0], { device: "disk0", writer: ONE, waiting: [TWO], moving: false });
+    await t.throwsAsync(
+      client
+        .send("privilege.move", { device: "disk0", from: TWO, to: ONE })
+        .then(() => client.send("privilege.move", { device: "disk0", from: "x", to: TWO })),
+      {
+        code: "PRIVILEGE_HOLDER_WRONG",
+      },
+    );
+    await t.throwsAsync(client.send("privilege.move", { device: "disk0", from: ONE, to: "x" }), {
+      code: "PRIVILEGE_NO_KEY",
+    });
 
-  // Writes are on their way while it moves: every one is answered, and none lands after the move.
-  let going = true;
-  const answers: ScsiAnswer[] = [];
-  const writer = (async () => {
-    while (going) answers.push(await write(one, 64));
-  })();
-  const { privilege } = await client.send("privilege.move", { device: "disk0", from: ONE, to: TWO });
-  t.like(privilege, { writer: TWO, waiting: [ONE] });
-  t.deepEqual(await attentions(two), ["2a/1"]);
-  t.is((await two.execute(write10(64, 8), { dataOut: new Uint8Array(4096).fill(0x11) })).status, GOOD);
-  going = false;
-  await writer;
-  t.true(answers.every(({ status, sense }) => status === GOOD || [0x2a, 0x27].includes(sense[12] ?? 0)));
-  t.deepEqual(asc(await write(one, 64)), [0x07, 0x27, 0x00]);
-  t.deepEqual(await attentions(one), ["2a/1"]);
-  t.is((await read(one, 64)).data[0], 0x11, "what the new one wrote is there");
+    // Writes are on their way while it moves: every one is answered, and none lands after the move.
+    let going = true;
+    const answers: ScsiAnswer[] = [];
+    const writer = (async () => {
+      while (going) answers.push(await write(one, 64));
+    })();
+    const { privilege } = await client.send("privilege.move", { device: "disk0", from: ONE, to: TWO });
+    t.like(privilege, { writer: TWO, waiting: [ONE] });
+    t.deepEqual(await attentions(two), ["2a/1"]);
+    t.is((await two.execute(write10(64, 8), { dataOut: new Uint8Array(4096).fill(0x11) })).status, GOOD);
+    going = false;
+    await writer;
+    t.true(answers.every(({ status, sense }) => status === GOOD || [0x2a, 0x27].includes(sense[12] ?? 0)));
+    t.deepEqual(asc(await write(one, 64)), [0x07, 0x27, 0x00]);
+    t.deepEqual(await attentions(one), ["2a/1"]);
+    t.is((await read(one, 64)).data[0], 0x11, "what the new one wrote is there");
 
-  await bridge.kill();
-  await bridge.start();
-  const again = await open(TWO);
-  await attentions(again);
-  t.is((await write(again, 0)).status, GOOD);
-  const other = await open(ONE);
-  await attentions(other);
-  t.deepEqual(asc(await write(other, 0)), [0x07, 0x27, 0x00]);
-});
+    await bridge.kill();
+    await bridge.start();
+    const again = await open(TWO);
+    await attentions(again);
+    t.is((await write(again, 0)).status, GOOD);
+    const other = await open(ONE);
+    await attentions(other);
+    t.deepEqual(asc(await write(other, 0)), [0x07, 0x27, 0x00]);
+  },
+);
 
-test("readers are told what another server wrote, over MQTT and by unit attention", async (t) => {
+test.serial("readers are told what another server wrote, over MQTT and by unit attention", async (t) => {
   const { bridge, open } = await start(t, "tell_readers = true");
   const heard = events(t, bridge.options.mqttPort);
   await grant(bridge, ONE);
