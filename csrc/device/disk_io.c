@@ -116,12 +116,14 @@ void gt_disk_settle(gt_cmd *cmd, bool force) {
 }
 
 /* An initiator that sends less than its CDB says gets the rest as a residual overflow (RFC 7143 11.4.5.2), and what it
- * did send is written. Less than a whole number of blocks is no data for a disk. */
+ * did send is written. Less than a whole number of blocks is no data for a disk, and neither is room for
+ * data-in. */
 const uint8_t *gt_disk_data_out(gt_cmd *cmd, uint64_t bytes) {
   static const uint8_t nothing;
   uint64_t offered = gt_offered(cmd);
   gt_moves(cmd, bytes);
-  if (offered < bytes && offered % gt_disk_of(cmd)->block_bytes) {
+  bool wrong_way = bytes && cmd->io->dir == GT_DIR_IN;
+  if (wrong_way || (offered < bytes && offered % gt_disk_of(cmd)->block_bytes)) {
     gt_fail(cmd, GT_KEY_ILLEGAL_REQUEST, GT_ASC_INVALID_FIELD_IN_UNIT);
     return NULL;
   }

@@ -18,6 +18,7 @@ typedef struct ask {
   uint32_t length;    /* of the buffer, either direction */
   uint32_t sent;
   uint64_t lba, blocks;
+  bool inward; /* its data goes to the initiator */
 } ask;
 
 static void decode(ask *a) {
@@ -122,7 +123,9 @@ static verdict predict(model *m, ask *a, uint64_t *moves) {
   bool verifies = c[0] == GT_VERIFY_10 || c[0] == GT_VERIFY_12 || c[0] == GT_VERIFY_16;
   bool writes_and_verifies =
       c[0] == GT_WRITE_AND_VERIFY_10 || c[0] == GT_WRITE_AND_VERIFY_12 || c[0] == GT_WRITE_AND_VERIFY_16;
-  if ((verifies && bytchk == 2) || (writes_and_verifies && bytchk > 1) || a->blocks > MOST) return REFUSED;
+  if ((verifies && bytchk == 2) || (writes_and_verifies && bytchk > 1) ||
+      (a->blocks > MOST && c[0] != GT_WRITE_ATOMIC_16))
+    return REFUSED;
   if (!a->blocks) return DONE;
   if (reads) return *moves = bytes, DONE;
   if (verifies) {
@@ -135,7 +138,7 @@ static verdict predict(model *m, ask *a, uint64_t *moves) {
     return DONE;
   }
   /* What was sent is written, if it is whole blocks; an atomic write is all or nothing. */
-  if (a->sent < bytes && (a->sent % m->each || c[0] == GT_WRITE_ATOMIC_16)) return REFUSED;
+  if (a->inward || (a->sent < bytes && (a->sent % m->each || c[0] == GT_WRITE_ATOMIC_16))) return REFUSED;
   *moves = bytes;
   if (a->sent < bytes) bytes = a->sent;
   for (uint64_t i = 0; i < bytes; i++)
@@ -206,6 +209,7 @@ static void command(fuzz_lun *l, model *m, fuzz_in *in) {
   memcpy(before, data, length);
   a.out = dir == GT_DIR_OUT ? data : NULL;
   a.sent = dir == GT_DIR_OUT ? length : 0;
+  a.inward = dir == GT_DIR_IN;
   uint64_t moves = 0;
   bool whole = fuzz_cdb_len(cdb[0]) && cdb_len >= fuzz_cdb_len(cdb[0]);
   verdict want = whole ? predict(m, &a, &moves) : OTHER;
