@@ -1,4 +1,4 @@
-// What the suite is run on: a gantryd with three emulated disks and one behind it, each the LUN of a target of its own, and
+// What the suite is run on: a gantryd with emulated disks and one behind it, each the LUN of a target of its own, and
 // a tgtd whose two equal disks are that one and its twin, which is reached without the bridge.
 import { join } from "node:path";
 import { native } from "../../src/native/index.js";
@@ -9,6 +9,8 @@ import { startTgtd } from "../lib/tgtd.js";
 import { INITIATORS } from "./cu-run.js";
 
 const DISK_MIB = 64;
+/** Makes a SANITIZE take eight seconds. */
+const PACE_KIB_S = (DISK_MIB * 1024) / 8;
 const READY_MS = 30_000;
 const LOOK_MS = 50;
 const KEY_LIFE_MS = 3_600_000;
@@ -18,14 +20,35 @@ const TEST_UNIT_READY = new Uint8Array(6);
 export const DISKS = {
   small: "disk-512",
   large: "disk-4096",
+  /** Eight logical blocks in a physical one. */
+  emulation: "disk-512e",
+  /** So slow that a SANITIZE is still under way when a test looks. */
+  paced: "disk-paced",
   /** An emulated one that the keys let nobody write. */
   readKey: "read-key",
   through: "pass-through",
   alone: "tgtd-alone",
 } as const;
-const OURS = [DISKS.small, DISKS.large, DISKS.readKey, DISKS.through] as const;
-/** Suites of a disk that is there for them only. */
-export const SUITES_OF: Readonly<Record<string, readonly string[]>> = { [DISKS.readKey]: ["ReadOnly"] };
+const EMULATED = [DISKS.small, DISKS.large, DISKS.emulation, DISKS.paced, DISKS.readKey] as const;
+const OURS = [...EMULATED, DISKS.through] as const;
+/** Tests that need a disk of their own; the other emulated disks leave them out. */
+const SPECIAL: Readonly<Record<string, readonly string[]>> = {
+  [DISKS.emulation]: [
+    "CompareAndWrite.InvalidDataOutSize",
+    "WriteSame10.InvalidDataOutSize",
+    "WriteSame10.UnmapUnaligned",
+    "WriteSame16.InvalidDataOutSize",
+    "WriteSame16.UnmapUnaligned",
+  ],
+  [DISKS.paced]: ["Sanitize.Reset"],
+  [DISKS.readKey]: ["ReadOnly.ReadOnlySBC"],
+};
+
+export function runsOn(disk: string, test: string): boolean {
+  const special = SPECIAL[disk];
+  if (special !== undefined) return special.includes(test);
+  return disk === DISKS.through || disk === DISKS.alone || !Object.values(SPECIAL).flat().includes(test);
+}
 
 export interface CuPlant {
   url(disk: string): string;
@@ -71,16 +94,24 @@ function devicesToml(
   directory: string,
   { portal, target }: { readonly portal: string; readonly target: string },
 ): string {
-  const emulated = (name: string, blockBytes: number): string => `[[device]]
+  const emulated = (name: string, more: string): string => `[[device]]
 name = "${name}"
 type = "disk"
 transport = "virtual"
 path = "${join(directory, `${name}.img`)}"
 size_mib = ${DISK_MIB}
-block_bytes = ${blockBytes}
+removable = true
+${more}
 writers = "many"
 `;
-  return `${emulated(DISKS.small, 512)}${emulated(DISKS.large, 4096)}${emulated(DISKS.readKey, 512)}[[device]]
+  const disks = [
+    emulated(DISKS.small, "physical_block_bytes = 512"),
+    emulated(DISKS.large, "block_bytes = 4096"),
+    emulated(DISKS.emulation, "physical_block_bytes = 4096"),
+    emulated(DISKS.paced, `pace_kib_s = ${PACE_KIB_S}`),
+    emulated(DISKS.readKey, ""),
+  ];
+  return `${disks.join("")}[[device]]
 name = "${DISKS.through}"
 type = "disk"
 transport = "iscsi"
