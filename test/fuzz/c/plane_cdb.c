@@ -108,16 +108,18 @@ static void open_devices(void) {
   add(KEPT, new_disk("file"), true);
 }
 
-/* Nexus 0: everything, but KEPT for reading alone. Nexus 1: reads, and a path that has expired. Nexus 2: paths whose
- * keys admit nothing. */
+/* Nexus 0: everything, but KEPT by a key for reading alone. Nexus 1: write protected, and a path that has expired.
+ * Nexus 2: paths whose keys admit nothing. */
 static void open_paths(void) {
   gt_verdict all = {.gate = 0xFFFF, .reservation = 0xFFFF, .visible = true};
-  gt_verdict reads = {.gate = 1 << READS, .reservation = 0xFFFF, .visible = true, .write_protected = true};
+  gt_verdict reads = {.gate = 1 << READS, .reservation = 0xFFFF, .visible = true};
+  gt_verdict guarded = {
+      .gate = 1 << READS | 1 << WRITES, .reservation = 0xFFFF, .visible = true, .write_protected = true};
   gt_verdict over = all, none = {0};
   over.expires_ns = 1;
   for (uint32_t lun = 0; lun < 3; lun++) {
     MUST(!gt_plane_set_path(world.plane, world.numbers[0], lun, lun, lun == KEPT ? &reads : &all));
-    MUST(!gt_plane_set_path(world.plane, world.numbers[1], lun, lun, lun == TAPE ? &over : &reads));
+    MUST(!gt_plane_set_path(world.plane, world.numbers[1], lun, lun, lun == TAPE ? &over : &guarded));
     MUST(!gt_plane_set_path(world.plane, world.numbers[2], lun, lun, &none));
   }
 }
