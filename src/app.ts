@@ -11,7 +11,8 @@ import { ReservationTeller } from "./admit/reservations/teller.js";
 import { TrustedClock } from "./admit/trusted-clock.js";
 import { ControlDoor } from "./control/door.js";
 import { DurableChunkStore } from "./control/durable-chunk-store.js";
-import { keyFacts, registerCommands } from "./control/job-commands.js";
+import { registerCommands } from "./control/job-commands.js";
+import { keyCount } from "./control/key-pages.js";
 import { decodeChunk } from "./control/list-chunk.js";
 import { ListReceiver, type WholeList } from "./control/list-receiver.js";
 import { ReportPublisher } from "./control/report-publisher.js";
@@ -221,7 +222,7 @@ async function start(
       ? `connected, MQTT ${door.state.protocol}`
       : `not connected${door.state.error === undefined ? "" : `: ${messageOf(door.state.error)}`}`,
     clock: time.fault() ?? "trusted",
-    keys: keyFacts(ring).length,
+    keys: keyCount(ring),
     devices: devices.all().map(({ name, type, transport }) => ({ name, type, transport })),
     jobs: countBy(queue.list().map(({ state }) => state)),
     servers: servers.facts() ?? "none can log in: there is no [iscsi] in the configuration",

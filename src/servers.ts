@@ -144,12 +144,11 @@ export class Servers {
       keeper: (plane) => {
         const made = this.#gate(plane, grants);
         gate = made;
-        unsubscribe = grants.start((initiators) => {
-          // First who of those who are here writes, then what that lets through; ten thousand others can wait for it.
-          const here = made.keeper.initiators();
-          made.privileges.keysChanged(new Set([...initiators].filter((name) => here.has(name))));
-          made.keeper.keysChanged(initiators);
-          made.privileges.keysChanged(new Set([...initiators].filter((name) => !here.has(name))));
+        unsubscribe = grants.start((initiators, gives) => {
+          // What is lost is lost first, whoever else gets it; of what is given first who writes, so that it is told once.
+          if (!gives) made.keeper.keysChanged(initiators);
+          made.privileges.keysChanged(initiators);
+          if (gives) made.keeper.keysChanged(initiators);
         });
         // Before any session gets a path: who wrote before a loss of power does so again.
         made.privileges.start();

@@ -50,9 +50,8 @@ export class KeySecrets implements SecretSource {
 
   chapOf(initiator: string): readonly ChapSecret[] {
     return this.#ring
-      .keys()
-      .filter((key) => key.chap !== undefined && key.holder.kind === "initiator" && key.holder.name === initiator)
-      .filter((key) => this.#inForce(key))
+      .keysOf(initiator)
+      .filter((key) => key.chap !== undefined && this.#inForce(key))
       .flatMap((key) => this.#ring.secretOf(key.id) ?? []);
   }
 

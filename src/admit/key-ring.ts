@@ -121,6 +121,11 @@ export class KeyRing implements KeyView {
     return this.#keys.all().map(({ key }) => key);
   }
 
+  /** Installed keys that were issued to this initiator name. */
+  keysOf(initiator: string): readonly Key[] {
+    return [...this.#keys.of(initiator)].map(({ key }) => key);
+  }
+
   fault(): string | undefined {
     return this.#options.time.fault();
   }

@@ -5,8 +5,8 @@ import { NO_UNIT, type Plane, type PlaneNote, type Punt } from "../plane.js";
 import type { Clock, Timers } from "../sys/clock.js";
 import type { Logger } from "../sys/log.js";
 import { STATUS } from "../wire/names.js";
-import type { InitiatorPort } from "../wire/transport-id.js";
 import type { InbandKeys } from "./inband.js";
+import { type Kept, type KeptSession, nextOf } from "./kept-session.js";
 import type { DeviceClass } from "./key.js";
 import { commandName, isArbitrated, reservationClasses } from "./opcodes.js";
 import { EARLY_MS, type PathVerdict, PLACE, sameVerdict, verdictOf } from "./path-verdict.js";
@@ -23,14 +23,6 @@ const MODE_PARAMETERS_CHANGED = [0x2a, 0x01] as const;
 /** NOT READY TO READY CHANGE, MEDIUM MAY HAVE CHANGED: the one that says that what was read may not be there any more. */
 const MEDIUM_MAY_HAVE_CHANGED = [0x28, 0x00] as const;
 const LOOK_AGAIN_MS = 1000;
-
-export interface KeptSession {
-  readonly nexus: number;
-  readonly initiator: InitiatorPort & { readonly name: string };
-  /** Relative target port identifier. */
-  readonly port: number;
-  readonly luns: readonly { readonly lun: number; readonly device: string; readonly unit: number }[];
-}
 
 export interface PathsOptions {
   readonly plane: Pick<Plane, "setPath" | "clearPath" | "attention" | "abort" | "answer" | "pass">;
@@ -51,25 +43,14 @@ export interface PathsOptions {
   readonly log: Pick<Logger, "warn">;
 }
 
-interface Path {
-  readonly device: string;
-  readonly unit: number;
-  readonly verdict: PathVerdict;
-}
-
-interface Kept {
-  session: KeptSession;
-  readonly paths: Map<number, Path>;
-  /** LUN 0 is a place to present a key at. */
-  place: boolean;
-}
-
 export class PathKeeper {
   readonly room: ReservationRoom;
   readonly #options: PathsOptions;
   readonly #inband: InbandKeys;
   readonly #kept = new Map<number, Kept>();
   #timer: (() => void) | undefined;
+  /** Whether the clock was, when it was looked at last. */
+  #trusted = true;
 
   constructor(options: PathsOptions) {
     this.#options = options;
@@ -82,10 +63,10 @@ export class PathKeeper {
 
   opened(session: KeptSession): void {
     this.room.opened(session);
-    const kept: Kept = { session, paths: new Map(), place: false };
+    const kept: Kept = { session, paths: new Map(), changesMs: new Map(), place: false };
     this.#kept.set(session.nexus, kept);
     this.#compile(kept, false);
-    this.#wake();
+    this.#compiled();
   }
 
   mapped(session: KeptSession): void {
@@ -93,8 +74,9 @@ export class PathKeeper {
     if (kept === undefined) return;
     this.room.opened(session);
     kept.session = session;
+    kept.changesMs.clear();
     this.#compile(kept, true);
-    this.#wake();
+    this.#compiled();
   }
 
   closed(nexus: number): void {
@@ -104,28 +86,25 @@ export class PathKeeper {
     this.#options.onPaths();
   }
 
-  /** Names of those who are logged in. */
-  initiators(): ReadonlySet<string> {
-    return new Set([...this.#kept.values()].map(({ session }) => session.initiator.name));
-  }
-
-  /** Keys of these initiators came or went; undefined: it is time, and everybody is judged again. */
-  keysChanged(initiators?: ReadonlySet<string>): void {
-    for (const kept of this.#kept.values())
-      if (initiators?.has(kept.session.initiator.name) ?? true) this.#compile(kept, true);
-    this.#wake();
+  /** Keys of these initiators came or went. */
+  keysChanged(initiators: ReadonlySet<string>): void {
+    for (const kept of this.#kept.values()) if (initiators.has(kept.session.initiator.name)) this.#compile(kept, true);
+    this.#compiled();
   }
 
   /** Reservations or the write privilege of a device changed. */
   deviceChanged(device: string): void {
     for (const kept of this.#kept.values())
       if (kept.session.luns.some((entry) => entry.device === device)) this.#compile(kept, true, device);
+    this.#compiled();
   }
 
   /** The key that this session presented was answered: the path that it came on may change now. */
   settled(nexus: number): void {
     const kept = this.#kept.get(nexus);
-    if (kept !== undefined) this.#compile(kept, true);
+    if (kept === undefined) return;
+    this.#compile(kept, true);
+    this.#compiled();
   }
 
   /** Devices that somebody may write on now, and their unit. */
@@ -181,12 +160,14 @@ export class PathKeeper {
   #compile(kept: Kept, tell: boolean, only?: string): void {
     const { plane } = this.#options;
     const { nexus, luns } = kept.session;
-    let inventory = this.#clearLost(kept);
+    const concerned = new Set(luns.map(({ device }) => device).filter((device) => (only ?? device) === device));
+    const verdicts = new Map([...concerned].map((device) => [device, this.#verdict(kept, device)]));
+    let inventory = this.#clearLost(kept, verdicts);
     for (const { lun, device, unit } of luns) {
-      if (only !== undefined && device !== only) continue;
-      const verdict = this.#verdict(kept, device);
+      const verdict = verdicts.get(device);
       const before = kept.paths.get(lun);
-      if (verdict.gate === 0 || (before !== undefined && sameVerdict(before.verdict, verdict))) continue;
+      if (verdict === undefined || verdict.gate === 0 || (before !== undefined && sameVerdict(before.verdict, verdict)))
+        continue;
       if (lun === 0 && kept.place) {
         // The command that brought the key is still to be answered, on the path that would go.
         if (this.#inband.isBusy(nexus)) continue;
@@ -199,22 +180,25 @@ export class PathKeeper {
       else if (before.verdict.gate !== verdict.gate) this.#rightsChanged(nexus, lun, unit, before.verdict, verdict);
     }
     this.#place(kept);
-    if (!tell || !inventory) {
-      this.#options.onPaths();
-      return;
-    }
+    if (!tell || !inventory) return;
     const told = kept.place ? [0, ...kept.paths.keys()] : kept.paths.keys();
     for (const lun of told) plane.attention(nexus, lun, ...REPORTED_LUNS_CHANGED);
+  }
+
+  /** Once, after however many. */
+  #compiled(): void {
     this.#options.onPaths();
+    this.#wake();
   }
 
   /** Whether there was any. What runs on such a path is aborted with it. */
-  #clearLost(kept: Kept): boolean {
+  #clearLost(kept: Kept, verdicts: ReadonlyMap<string, PathVerdict>): boolean {
     const { nexus, luns } = kept.session;
     let lost = false;
     for (const [lun, path] of [...kept.paths]) {
       const entry = luns.find((one) => one.lun === lun && one.device === path.device && one.unit === path.unit);
-      if (entry !== undefined && this.#verdict(kept, entry.device).gate !== 0) continue;
+      // Without a verdict here it was not asked about.
+      if (entry !== undefined && verdicts.get(entry.device)?.gate !== 0) continue;
       kept.paths.delete(lun);
       this.#options.plane.clearPath(nexus, lun);
       lost = true;
@@ -254,9 +238,12 @@ export class PathKeeper {
     const type = typeOf(device);
     const { nexus, initiator } = kept.session;
     const text = this.room.textOf(nexus);
+    const grant = this.#grant(kept, device);
+    if (grant.changesMs === undefined) kept.changesMs.delete(device);
+    else kept.changesMs.set(device, grant.changesMs);
     return verdictOf({
       type,
-      rights: text === undefined ? new Map() : this.#grant(kept, device).rights,
+      rights: text === undefined ? new Map() : grant.rights,
       mayWrite: mayWrite(device, initiator.name),
       reservation: text === undefined ? 0 : this.room.arbiter.mask(device, text, reservationClasses(type)),
       nowMs: time.nowMs(),
@@ -264,20 +251,30 @@ export class PathKeeper {
     });
   }
 
-  /** Sleeps until the first key of anybody here ends or begins. */
+  /** Sleeps until the first key of anybody here ends or begins; no longer, for the wall clock may be set. */
   #wake(): void {
     const { time, timers } = this.#options;
     this.#timer?.();
     this.#timer = undefined;
     if (this.#kept.size === 0) return;
     let changesMs = Number.POSITIVE_INFINITY;
-    for (const kept of this.#kept.values())
-      for (const { device } of kept.session.luns)
-        changesMs = Math.min(changesMs, this.#grant(kept, device).changesMs ?? changesMs);
-    // The wall clock may be set, or become trusted, at any time.
+    for (const kept of this.#kept.values()) changesMs = Math.min(changesMs, nextOf(kept));
     const untilMs = changesMs - time.nowMs();
     const waitMs = Math.max(0, Math.min(untilMs > EARLY_MS ? untilMs - EARLY_MS : untilMs, LOOK_AGAIN_MS));
-    this.#timer = timers.after(waitMs, () => this.keysChanged());
+    this.#timer = timers.after(waitMs, () => this.#due());
+  }
+
+  /** Whose keys end or begin now; everybody when the clock is trusted again, or no more. */
+  #due(): void {
+    const { time } = this.#options;
+    const trusted = time.fault() === undefined;
+    const all = trusted !== this.#trusted;
+    this.#trusted = trusted;
+    const nowMs = time.nowMs();
+    const due = [...this.#kept.values()].filter((kept) => all || nextOf(kept) - EARLY_MS <= nowMs);
+    for (const kept of due) this.#compile(kept, true);
+    if (due.length > 0) this.#compiled();
+    else this.#wake();
   }
 
   #deviceAt(nexus: number | undefined, lun: number): string | undefined {

@@ -6,12 +6,15 @@ import type { Clock, Timers } from "../sys/clock.js";
 import { GantryError, isGantryError, messageOf } from "../sys/errors.js";
 import type { Logger } from "../sys/log.js";
 import type { Store } from "../sys/store.js";
+import { byAge, oldest } from "./privilege-order.js";
 import { loadPrivileges, type PrivilegeRecord, packPrivilege, privilegeKey } from "./privilege-records.js";
 import type { ServerGrants } from "./server-grants.js";
 import type { TrustedTime } from "./trusted-clock.js";
 
 /** The wall clock may be set at any time. */
 const LOOK_AGAIN_MS = 1000;
+/** Ten thousand keys may end at once, and whoever else has something to do is not to wait for that. */
+const SLICE_MS = 10;
 export const WAITING_MAX = 100;
 
 export interface PrivilegeFacts {
@@ -55,8 +58,11 @@ interface Shared {
 export class WritePrivileges {
   readonly #options: PrivilegeOptions;
   readonly #shared = new Map<string, Shared>();
+  /** Initiators whose keys changed and were not looked at yet: until they are, nobody new gets a privilege. */
+  readonly #behind = new Set<string>();
   #nextMs = Number.POSITIVE_INFINITY;
   #timer: (() => void) | undefined;
+  #slice: (() => void) | undefined;
 
   constructor(options: PrivilegeOptions) {
     this.#options = options;
@@ -81,6 +87,9 @@ export class WritePrivileges {
   stop(): void {
     this.#timer?.();
     this.#timer = undefined;
+    this.#slice?.();
+    this.#slice = undefined;
+    this.#behind.clear();
   }
 
   /** Constant time; asked for every path. Says nothing about keys. */
@@ -93,13 +102,34 @@ export class WritePrivileges {
     return [...this.#shared.keys()].map((device) => this.#facts(device)).filter(isOfInterest);
   }
 
-  /** Keys of these initiators came or went. */
+  /** Keys of these initiators came or went. Those who have a privilege are judged at once, of others a slice at a time. */
   keysChanged(initiators: ReadonlySet<string>): void {
     const nowMs = this.#options.time.nowMs();
+    for (const initiator of initiators) this.#behind.add(initiator);
     for (const [device, shared] of this.#shared) {
-      for (const initiator of initiators) this.#look(device, shared, initiator, nowMs);
-      this.#judge(device, shared);
+      const writer = shared.holds?.writer;
+      if (writer !== undefined && this.#behind.has(writer)) this.#look(device, shared, writer, nowMs);
     }
+    this.#goOn();
+  }
+
+  #goOn(): void {
+    const { time, clock, timers } = this.#options;
+    const nowMs = time.nowMs();
+    const untilMs = clock.monotonicMs() + SLICE_MS;
+    for (const initiator of this.#behind) {
+      this.#behind.delete(initiator);
+      for (const [device, shared] of this.#shared) this.#look(device, shared, initiator, nowMs);
+      if (clock.monotonicMs() >= untilMs) break;
+    }
+    if (this.#behind.size > 0) {
+      this.#slice ??= timers.after(0, () => {
+        this.#slice = undefined;
+        this.#goOn();
+      });
+      return;
+    }
+    for (const [device, shared] of this.#shared) this.#judge(device, shared);
     this.#wake();
   }
 
@@ -134,6 +164,7 @@ export class WritePrivileges {
         `${from} does not have the write privilege of ${device}; ${writer ?? "nobody"} has it.`,
         { details: { device, ...(writer === undefined ? {} : { writer }) } },
       );
+    this.#look(device, shared, to, this.#options.time.nowMs());
     if (shared.candidates.has(to)) return;
     throw new GantryError("PRIVILEGE_NO_KEY", `${to} has no key in force that lets it write on ${device}.`, {
       details: { device },
@@ -149,6 +180,7 @@ export class WritePrivileges {
     try {
       await settle(device);
       // Keys may have gone meanwhile.
+      this.#look(device, shared, to, this.#options.time.nowMs());
       if (!shared.candidates.has(to))
         throw new GantryError("PRIVILEGE_NO_KEY", `The key of ${to} ended before it could write on ${device}.`);
       await store.put(privilegeKey(device), packPrivilege(holds));
@@ -179,7 +211,7 @@ export class WritePrivileges {
   /** Whoever has it keeps it; without one it goes to the oldest key. */
   #judge(device: string, shared: Shared): void {
     const { holds, moving, candidates } = shared;
-    if (moving || (holds !== undefined && candidates.has(holds.writer))) return;
+    if (moving || this.#behind.size > 0 || (holds !== undefined && candidates.has(holds.writer))) return;
     const next = oldest(candidates);
     if (next === undefined) return;
     if (holds === undefined) this.#give(device, shared, next);
@@ -239,17 +271,19 @@ export class WritePrivileges {
 
   #due(): void {
     const nowMs = this.#options.time.nowMs();
-    if (nowMs >= this.#nextMs) {
-      this.#nextMs = Number.POSITIVE_INFINITY;
-      for (const [device, shared] of this.#shared) {
-        for (const [initiator, atMs] of [...shared.changesMs]) {
-          if (nowMs >= atMs) this.#look(device, shared, initiator, nowMs);
-          else this.#nextMs = Math.min(this.#nextMs, atMs);
-        }
-        this.#judge(device, shared);
+    if (nowMs < this.#nextMs) {
+      this.#wake();
+      return;
+    }
+    this.#nextMs = Number.POSITIVE_INFINITY;
+    const due = new Set<string>();
+    for (const { changesMs } of this.#shared.values()) {
+      for (const [initiator, atMs] of changesMs) {
+        if (nowMs >= atMs) due.add(initiator);
+        else this.#nextMs = Math.min(this.#nextMs, atMs);
       }
     }
-    this.#wake();
+    this.keysChanged(due);
   }
 
   #inTurn<T>(shared: Shared, work: () => Promise<T>): Promise<T> {
@@ -260,17 +294,3 @@ export class WritePrivileges {
 }
 
 const isOfInterest = ({ writer, waiting }: PrivilegeFacts): boolean => writer !== undefined || waiting.length > 0;
-
-type Candidate = readonly [name: string, issuedMs: number];
-
-/** The oldest key first; of two of the same second the name decides, so that it is the same after every start. */
-const older = (a: Candidate, b: Candidate): number => a[1] - b[1] || (a[0] < b[0] ? -1 : 1);
-
-const byAge = (candidates: ReadonlyMap<string, number>): readonly string[] =>
-  [...candidates].sort(older).map(([name]) => name);
-
-function oldest(candidates: ReadonlyMap<string, number>): string | undefined {
-  let found: Candidate | undefined;
-  for (const candidate of candidates) if (found === undefined || older(candidate, found) < 0) found = candidate;
-  return found?.[0];
-}

@@ -30,13 +30,13 @@ export class ServerGrants {
 
   /**
    * Reads what is installed and follows it. @param onChange synchronously with every change, with the keys whose
-   * coming or going it was; none: nothing that servers hold @returns unsubscribe
+   * coming or going it was, and whether it gives; none: nothing that servers hold @returns unsubscribe
    */
-  start(onChange: (initiators: ReadonlySet<string>) => void): () => void {
+  start(onChange: (initiators: ReadonlySet<string>, gives: boolean) => void): () => void {
     for (const key of this.#ring.keys()) this.#add(key);
     return this.#ring.onChange((change) => {
       const concerned = this.#follow(change);
-      if (concerned.size > 0) onChange(concerned);
+      if (concerned.size > 0) onChange(concerned, change.type === "installed" || change.type === "renewed");
     });
   }
 

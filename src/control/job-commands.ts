@@ -1,6 +1,5 @@
 // Commands about keys, jobs and media: from the router to the ring, the queue and the devices.
 
-import { holderText, selectorText } from "../admit/key.js";
 import type { KeyRing } from "../admit/key-ring.js";
 import type { MediaDesk } from "../admit/media-desk.js";
 import type { ReservationDesk } from "../admit/reservations/desk.js";
@@ -9,7 +8,7 @@ import type { JobQueue } from "../copy/job-queue.js";
 import type { DeviceRegistry } from "../device/registry.js";
 import { JOB_ENDS, type JobProgress, type JobReport, type JobState } from "../job.js";
 import { GantryError } from "../sys/errors.js";
-import { toHex } from "../wire/hex.js";
+import { keyPage } from "./key-pages.js";
 import type { Router } from "./router.js";
 
 export interface CommandRoom {
@@ -29,7 +28,7 @@ export function registerCommands(router: Router, room: CommandRoom): void {
     .on("status.get", async () => room.status())
     .on("key.install", async ({ key, chap }) => ({ keyId: (await ring.install(key, chap)).key.id }))
     .on("key.revoke", async ({ order }) => ({ revoked: (await ring.revoke(order)).ids.length }))
-    .on("key.list", async () => ({ keys: keyFacts(ring) }))
+    .on("key.list", async ({ after, limit }) => keyPage(ring, after ?? "", limit))
     .on("job.submit", async (spec) => ({ jobId: spec.jobId, state: await queue.submit(spec) }))
     .on("job.cancel", async ({ jobId }) => {
       await queue.cancel(jobId);
@@ -81,23 +80,6 @@ function claimant(jobId: string | undefined, initiator: string | undefined): Cla
   if (jobId !== undefined && initiator === undefined) return { jobId };
   if (initiator !== undefined && jobId === undefined) return { initiator };
   throw new GantryError("MESSAGE_INVALID", "reservation.preempt: give either `jobId` or `initiator`.");
-}
-
-/** Keys that grant something: those that were taken back stay in the ring until they expire, and are not told. */
-export function keyFacts(ring: KeyRing): Record<string, unknown>[] {
-  const inForce = ring.keys().filter(({ id }) => ring.lookup(id).state === "installed");
-  return inForce.map((key) => ({
-    keyId: toHex(key.id),
-    issuer: key.issuer,
-    holder: holderText(key.holder),
-    devices: key.devices.map(selectorText),
-    rights: [...key.rights],
-    priority: key.priority,
-    notBeforeMs: key.notBeforeMs,
-    expiresMs: key.expiresMs,
-    epoch: key.epoch,
-    ...(key.media === undefined ? {} : { cartridges: [...key.media.cartridges] }),
-  }));
 }
 
 /** Cartridges of every drive that has somebody to load them. */

@@ -52,6 +52,9 @@ interface Address {
   readonly correlation: Uint8Array | undefined;
 }
 
+/** Taking a key back waits for nobody: it only ever takes away, so what it overtakes comes to the same in the end. */
+const laneOf = (kind: CommandKind): string => (kind === "key.revoke" ? kind : (kind.split(".")[0] ?? kind));
+
 type AnyHandler = (fields: never, context: { readonly messageId: string }) => Promise<unknown>;
 
 export class Router {
@@ -75,7 +78,7 @@ export class Router {
   /**
    * Carries a message out and returns the reply to send, or undefined when there is nowhere to send it. Commands
    * that change something run one after the other per first word of their kind (key, list, job), in the order in
-   * which they came; others run at once. Never rejects.
+   * which they came; key.revoke, and what changes nothing, runs at once. Never rejects.
    */
   async answer(received: Received): Promise<Reply | undefined> {
     let address: Address = { topic: undefined, to: "", correlation: received.correlation };
@@ -118,7 +121,7 @@ export class Router {
     if (COMMANDS[kind].repeat) return run();
     const fingerprint = createHash("sha256").update(encodeDeterministic({ kind, fields })).digest("base64");
     const key = `${address.topic ?? ""}\n${id}`;
-    return this.#memory.once(key, fingerprint, () => this.#inLane(kind.split(".")[0] ?? kind, run));
+    return this.#memory.once(key, fingerprint, () => this.#inLane(laneOf(kind), run));
   }
 
   /** The topic says what a sender's rights at the server were judged by; the message must not say otherwise. */

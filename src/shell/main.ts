@@ -4,6 +4,7 @@
 import { createConnection } from "node:net";
 import { Command } from "commander";
 import { messageOf } from "../sys/errors.js";
+import type { Row } from "../sys/text.js";
 import { VERSION } from "../sys/version.js";
 import { LINE_MAX, type ShellAnswer, toLine } from "./protocol.js";
 import { render } from "./render.js";
@@ -13,10 +14,7 @@ interface Options {
   readonly json?: boolean;
 }
 
-interface JobPage {
-  readonly jobs: readonly { readonly jobId: string }[];
-  readonly more: boolean;
-}
+type Page = Readonly<Record<string, readonly Row[]>> & { readonly more: boolean };
 
 const REFUSED = Symbol("refused");
 
@@ -47,7 +45,7 @@ show
 show
   .command("keys")
   .description("installed keys")
-  .action(() => ask("show keys"));
+  .action(() => askPages("show keys", "keys", "keyId"));
 show
   .command("reservations")
   .description("who holds which device, and since when")
@@ -67,7 +65,7 @@ show
 show
   .command("jobs")
   .description("all jobs that are remembered")
-  .action(() => askJobs());
+  .action(() => askPages("show jobs", "jobs", "jobId"));
 show
   .command("job <id>")
   .description("one job, with its report if it has ended")
@@ -122,21 +120,21 @@ async function ask(verb: string, ...args: string[]): Promise<void> {
   if (result !== REFUSED) print(verb, result);
 }
 
-/** The daemon gives jobs in pages. */
-async function askJobs(): Promise<void> {
-  const jobs = new Map<string, unknown>();
+/** The daemon gives long lists in pages: `name` in its answer, each told by its `id`. */
+async function askPages(verb: string, name: string, id: string): Promise<void> {
+  const rows = new Map<string, Row>();
   for (let after: string[] = []; ; ) {
-    const result = await resultOf("show jobs", after);
+    const result = await resultOf(verb, after);
     if (result === REFUSED) return;
-    const page = result as JobPage;
-    const before = jobs.size;
-    for (const job of page.jobs) jobs.set(job.jobId, job);
-    const last = page.jobs.at(-1);
+    const page = result as Page;
+    const before = rows.size;
+    for (const row of page[name] ?? []) rows.set(String(row[id]), row);
+    const last = page[name]?.at(-1);
     // A page that begins anew, because its job was forgotten meanwhile, brings nothing at some time.
-    if (!page.more || last === undefined || jobs.size === before) break;
-    after = [last.jobId];
+    if (!page.more || last === undefined || rows.size === before) break;
+    after = [String(last[id])];
   }
-  print("show jobs", [...jobs.values()]);
+  print(verb, [...rows.values()]);
 }
 
 function print(verb: string, result: unknown): void {

@@ -2,7 +2,8 @@
 import type { KeyRing } from "../admit/key-ring.js";
 import type { MediaDesk } from "../admit/media-desk.js";
 import type { ReservationDesk } from "../admit/reservations/desk.js";
-import { jobPage, keyFacts, mediaFacts } from "../control/job-commands.js";
+import { jobPage, mediaFacts } from "../control/job-commands.js";
+import { keyPage } from "../control/key-pages.js";
 import { privilegeFacts, refusalFacts, type ServerRoom, sessionFacts } from "../control/server-commands.js";
 import type { JobQueue } from "../copy/job-queue.js";
 import type { DeviceRegistry } from "../device/registry.js";
@@ -28,7 +29,7 @@ export const VERBS: ReadonlyMap<string, Verb> = new Map<string, Verb>([
   ["show system", ({ status }) => status()],
   ["show devices", ({ devices }) => showDevices(devices)],
   ["show media", ({ devices }) => mediaFacts(devices)],
-  ["show keys", ({ ring }) => keyFacts(ring)],
+  ["show keys", ({ ring }, [after, limit]) => keyPage(ring, after ?? "", pageLimit(limit))],
   ["tape load", ({ media }, [drive, cartridge, create]) => loadTape(media, drive, cartridge, create)],
   ["tape unload", ({ media }, [drive]) => media.unload(drive ?? "")],
   ["show reservations", ({ reservations }) => reservations.list()],
@@ -44,14 +45,14 @@ export const VERBS: ReadonlyMap<string, Verb> = new Map<string, Verb>([
   ["job resume", ({ queue }, [jobId]) => queue.resume(required(jobId))],
 ]);
 
-/** Jobs in one answer: with the longest names there are, far less than a line holds. */
+/** Jobs or keys in one answer: with the longest names there are, far less than a line holds. */
 const PAGE = 500;
 
 function pageLimit(text: string | undefined): number {
   if (text === undefined) return PAGE;
   const limit = /^[0-9]{1,3}$/.test(text) ? Number(text) : 0;
   if (limit >= 1 && limit <= PAGE) return limit;
-  throw new GantryError("SHELL_VERB", `How many jobs are shown at once has to be a whole number from 1 to ${PAGE}.`);
+  throw new GantryError("SHELL_VERB", `How many are shown at once has to be a whole number from 1 to ${PAGE}.`);
 }
 
 function loadTape(media: ShellRoom["media"], drive = "", cartridge = "", create: string | undefined): Promise<void> {

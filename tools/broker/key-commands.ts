@@ -15,8 +15,9 @@ import {
   type Right,
   selectorText,
 } from "../../src/admit/key.js";
+import type { BridgeClient } from "../../src/control/client.js";
 import { GantryError } from "../../src/sys/errors.js";
-import { KEY_COLUMNS, pick, table } from "../../src/sys/text.js";
+import { KEY_COLUMNS, pick, type Row, table } from "../../src/sys/text.js";
 import { fromHex, toHex } from "../../src/wire/hex.js";
 import { duration, homeOf, print, withBridge } from "./common.js";
 import type { BrokerHome } from "./home.js";
@@ -168,8 +169,19 @@ async function revoke(
 }
 
 async function list(bridge: string, command: Command): Promise<void> {
-  const { keys } = await withBridge(command, bridge, (session) => session.client.send("key.list", {}));
+  const keys = await withBridge(command, bridge, ({ client }) => allKeys(client));
   print(command, keys, () => table(pick(KEY_COLUMNS, keys)));
+}
+
+/** Page by page, in the order of their ids. */
+export async function allKeys(client: Pick<BridgeClient, "send">): Promise<readonly Row[]> {
+  const all: Row[] = [];
+  for (let page = await client.send("key.list", {}); ; ) {
+    all.push(...page.keys);
+    const last = page.keys.at(-1);
+    if (!page.more || last === undefined) return all;
+    page = await client.send("key.list", { after: String(last.keyId) });
+  }
 }
 
 function describe(key: Key): string {

@@ -12,6 +12,9 @@ export const KEY_BYTES_MAX = 16384;
 /** Largest page of a manifest, bytes. */
 export const PAGE_BYTES_MAX = 256 * 1024;
 
+/** Most keys in one page; keys with long lists of devices make it shorter. */
+export const KEYS_PAGE_MAX = 1000;
+
 const MAX = Number.MAX_SAFE_INTEGER;
 
 const blockBytes = v.pipe(
@@ -44,6 +47,12 @@ const listStatus = map({
 
 export type ListStatus = v.InferOutput<typeof listStatus>;
 
+/** Id of a key as facts show it. */
+const keyIdText = v.pipe(
+  text(64, 16),
+  v.regex(/^[0-9a-f]+$/, "must be an id of a key in lower-case hexadecimal digits"),
+);
+
 const empty = map({});
 const jobAnswer = map({ jobId: name, state: jobState });
 const jobOnly = map({ jobId: name });
@@ -65,7 +74,14 @@ export const COMMANDS = {
     result: map({ revoked: whole(0, MAX) }),
     repeat: false,
   },
-  "key.list": { fields: empty, result: map({ keys: list(anyMap, 10_000) }), repeat: true },
+  "key.list": {
+    fields: map({
+      after: v.exactOptional(keyIdText),
+      limit: v.optional(whole(1, KEYS_PAGE_MAX), KEYS_PAGE_MAX),
+    }),
+    result: map({ keys: list(anyMap, KEYS_PAGE_MAX), more: flag }),
+    repeat: true,
+  },
   "list.open": { fields: map({ ...headerEntries, device: name }), result: listStatus, repeat: true },
   "list.chunk": {
     fields: map({ listId: name, index: whole(0, CHUNKS_MAX - 1), data: bytes(1, CHUNK_BYTES_MAX) }),
@@ -136,7 +152,7 @@ export type CommandResult<K extends CommandKind> = v.InferOutput<(typeof COMMAND
 type Sent<K extends CommandKind> = K extends "job.submit"
   ? Omit<CommandFields<"job.submit">, "priority" | "options"> &
       Partial<Pick<CommandFields<"job.submit">, "priority" | "options">>
-  : K extends "job.list" | "manifest.get"
+  : K extends "job.list" | "key.list" | "manifest.get"
     ? Omit<CommandFields<K>, "limit" | "offset"> & Partial<CommandFields<K>>
     : CommandFields<K>;
 export type CommandToSend<K extends CommandKind> = Sent<K>;

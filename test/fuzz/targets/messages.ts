@@ -46,7 +46,7 @@ const FIELDS: Record<keyof typeof COMMANDS, object> = {
   "status.get": {},
   "key.install": { key: new Uint8Array(90) },
   "key.revoke": { order: new Uint8Array(90) },
-  "key.list": {},
+  "key.list": { after: "0123456789abcdef", limit: 1000 },
   "list.open": { listId: "list-1", ...HEADER, digest: new Uint8Array(32), device: "disk0" },
   "list.chunk": { listId: "list-1", index: 65535, data: new Uint8Array(50) },
   "list.status": { listId: "list-1" },

@@ -132,3 +132,50 @@ test("when the writer's key is revoked or ends the next one writes, after the bo
   t.deepEqual(made.seen, ["writer ", "settle, writer ", `writer ${C}`]);
   t.is(made.told.at(-1)?.writer, C);
 });
+
+test("when thousands of keys end at once they are looked at a slice at a time, and nobody new writes before the last", async (t) => {
+  const names = Array.from({ length: 1000 }, (_, index) => `iqn.2024-01.org.example:${index}`);
+  const [first = "", last = ""] = [names[0], names[999]];
+  const keys = new Map(names.map((name, index) => [name, START_MS + index]));
+  const from = scene();
+  const looked: string[] = [];
+  const told: PrivilegeFacts[] = [];
+  let nowMs = 0;
+  const privileges = new WritePrivileges({
+    grants: {
+      names: () => names,
+      of: (name) => {
+        nowMs += 0.1;
+        looked.push(name);
+        const writeSinceMs = keys.get(name);
+        return { rights: new Map(), ...(writeSinceMs !== undefined && { writeSinceMs }) };
+      },
+    },
+    devices: ["disk-a"],
+    ...from,
+    clock: { nowMs: () => START_MS, monotonicMs: () => nowMs },
+    timers: from.clock,
+    log: silentLogger(),
+    settle: () => Promise.resolve(),
+    changed: () => {},
+    onChange: (facts) => told.push(facts),
+  });
+  privileges.start();
+  t.true(looked.length < 200, "a slice of them");
+  while (looked.length < 1000) from.clock.advance(1);
+  t.true(privileges.mayWrite("disk-a", first), "the oldest of all");
+  looked.length = told.length = 0;
+
+  for (const name of names.slice(0, 999)) keys.delete(name);
+  privileges.keysChanged(new Set(names));
+  t.is(looked[0], first, "who has the privilege is looked at first");
+  t.true(looked.length < 200);
+  t.is(privileges.list()[0]?.writer, undefined);
+  await turn();
+  t.deepEqual(told, [], "nobody gets it whose key may have ended too");
+  while (looked.length < 1000) from.clock.advance(1);
+  for (let turns = 0; turns < 5; turns++) await turn();
+  t.true(privileges.mayWrite("disk-a", last));
+  t.is(told.length, 1, "and it went from hand to hand once");
+  privileges.stop();
+});

@@ -373,3 +373,21 @@ test("the memory of replies is bounded by number and bytes, oldest first, and ne
   finish();
   t.is(await again, await slow);
 });
+
+test("taking a key back does not wait for keys that are being installed", async (t) => {
+  const { router } = bench();
+  let stored = (): void => {};
+  router.on("key.install", async () => {
+    await new Promise<void>((resolve) => (stored = resolve));
+    return { keyId: new Uint8Array(8) };
+  });
+  router.on("key.revoke", async () => ({ revoked: 1 }));
+  const order: string[] = [];
+  const one = Uint8Array.of(1);
+  const installing = answered(router, command("key.install", { key: one })).then(() => order.push("installed"));
+  const revoking = answered(router, command("key.revoke", { order: one, id: "m2" })).then(() => order.push("revoked"));
+  for (let turn = 0; turn < 10; turn++) await new Promise((resolve) => setImmediate(resolve));
+  stored();
+  await Promise.all([installing, revoking]);
+  t.deepEqual(order, ["revoked", "installed"]);
+});
