@@ -10,7 +10,7 @@
 typedef struct gt_disk_journal gt_disk_journal;
 typedef struct gt_sanitize gt_sanitize;
 struct gt_disk_cache;
-enum { GT_DISK_STRIPES = 64 };
+enum { GT_DISK_STRIPES = 64, GT_DISK_BLOCK_MAX = 4096 };
 
 typedef struct gt_disk {
   gt_device base;

@@ -115,21 +115,22 @@ void gt_disk_settle(gt_cmd *cmd, bool force) {
   gt_fail(cmd, GT_KEY_MEDIUM_ERROR, GT_ASC_WRITE_ERROR);
 }
 
-/* An initiator that sends less than its CDB says gets the rest as a residual overflow (RFC 7143 11.4.5.2), and what it
- * did send is written. Less than a whole number of blocks is no data for a disk, and neither is room for
- * data-in. */
-const uint8_t *gt_disk_data_out(gt_cmd *cmd, uint64_t bytes) {
+static const uint8_t *sent(gt_cmd *cmd, uint64_t bytes, uint32_t unit) {
   static const uint8_t nothing;
   uint64_t offered = gt_offered(cmd);
   gt_moves(cmd, bytes);
   bool wrong_way = bytes && cmd->io->dir == GT_DIR_IN;
-  if (wrong_way || (offered < bytes && offered % gt_disk_of(cmd)->block_bytes)) {
+  if (wrong_way || (offered < bytes && offered % unit)) {
     gt_fail(cmd, GT_KEY_ILLEGAL_REQUEST, GT_ASC_INVALID_FIELD_IN_UNIT);
     return NULL;
   }
   cmd->moved = offered < bytes ? offered : bytes;
   return offered ? cmd->io->data : &nothing;
 }
+
+/* An initiator that sends less than its CDB says gets the rest as a residual overflow (RFC 7143 11.4.5.2), and what it
+ * did send is used. Less than a whole number of blocks is no data for a disk, and neither is room for data-in. */
+const uint8_t *gt_disk_data_out(gt_cmd *cmd, uint64_t bytes) { return sent(cmd, bytes, gt_disk_of(cmd)->block_bytes); }
 
 void gt_disk_read(gt_cmd *cmd) {
   gt_disk *disk = gt_disk_of(cmd);
@@ -147,17 +148,35 @@ void gt_disk_read(gt_cmd *cmd) {
   gt_disk_read_failed(cmd, error, span.lba + done / disk->block_bytes);
 }
 
+/* The beginning of a block, whose rest stays as it is. Nobody else may write on it meanwhile. */
+static int write_part(const gt_disk *disk, const uint8_t *data, uint64_t bytes, uint64_t offset) {
+  uint8_t block[GT_DISK_BLOCK_MAX];
+  uint64_t done;
+  int error = gt_disk_pread(disk, block, disk->block_bytes, offset, &done);
+  if (error) return error;
+  memcpy(block, data, bytes);
+  return gt_disk_pwrite(disk, block, disk->block_bytes, offset, &done);
+}
+
+static int write_sent(const gt_disk *disk, const uint8_t *data, uint64_t bytes, uint64_t offset, uint64_t *done) {
+  uint64_t part = bytes % disk->block_bytes;
+  int error = gt_disk_pwrite(disk, data, bytes - part, offset, done);
+  return error || !part ? error : write_part(disk, data + *done, part, offset + *done);
+}
+
 /* Writes the span, or what of it was sent (then the span is that), and says how it went; the answer is made here only
- * when it failed. */
-static bool write_span(gt_cmd *cmd, gt_span *span) {
+ * when it failed. unit: what was sent has to be a multiple of that; 1: a part of a block is written, too, so that what
+ * is answered with GOOD and a residual overflow is there. */
+static bool write_span(gt_cmd *cmd, gt_span *span, uint32_t unit) {
   gt_disk *disk = gt_disk_of(cmd);
   uint64_t done = 0;
-  const uint8_t *data = gt_disk_data_out(cmd, span->blocks * disk->block_bytes);
+  const uint8_t *data = sent(cmd, span->blocks * disk->block_bytes, unit);
   if (!data) return false;
-  span->blocks = cmd->moved / disk->block_bytes;
-  uint64_t held = gt_disk_hold(disk, span, false);
+  bool in_part = cmd->moved % disk->block_bytes;
+  span->blocks = cmd->moved / disk->block_bytes + in_part;
+  uint64_t held = gt_disk_hold(disk, span, in_part);
   bool ready = gt_disk_still_ready(cmd);
-  int error = ready ? gt_disk_pwrite(disk, data, cmd->moved, span->lba * disk->block_bytes, &done) : 0;
+  int error = ready ? write_sent(disk, data, cmd->moved, span->lba * disk->block_bytes, &done) : 0;
   gt_disk_let_go(disk, held);
   if (!error) return ready;
   gt_disk_write_failed(cmd, error, span->lba + done / disk->block_bytes);
@@ -167,7 +186,7 @@ static bool write_span(gt_cmd *cmd, gt_span *span) {
 void gt_disk_write(gt_cmd *cmd) {
   gt_span span;
   if (!gt_disk_checked_span(cmd, gt_disk_of(cmd)->max_transfer_blocks, &span)) return;
-  if (!span.blocks || !write_span(cmd, &span)) return;
+  if (!span.blocks || !write_span(cmd, &span, 1)) return;
   gt_disk_settle(cmd, cmd->cdb[0] != GT_WRITE_6 && cmd->cdb[1] & DPO_FUA_FUA);
 }
 
@@ -235,7 +254,7 @@ void gt_disk_write_and_verify(gt_cmd *cmd) {
   unsigned bytchk = cmd->cdb[1] >> 1 & 0x03;
   if (bytchk > 1) return gt_fail_field(cmd, 1, 2);
   if (!gt_disk_checked_span(cmd, gt_disk_of(cmd)->max_transfer_blocks, &span) || !span.blocks) return;
-  if (!write_span(cmd, &span) || !span.blocks) return;
+  if (!write_span(cmd, &span, gt_disk_of(cmd)->block_bytes) || !span.blocks) return;
   /* Verifying what only lies in a cache would verify nothing. */
   gt_disk_settle(cmd, true);
   if (cmd->io->status == GT_STATUS_GOOD) verify_span(cmd, &span, bytchk);

@@ -128,13 +128,21 @@ static void refusals(rig *r) {
   CHECK_EQ(data[0], 0xEE);
   rig_run(r, "28 00 00 00 00 06 00 00 01 00", GT_DIR_IN, data, sizeof data);
   CHECK_EQ(data[0], 0);
-  TEST("less than a block is no data: INVALID FIELD IN COMMAND INFORMATION UNIT, and nothing is written");
+  TEST("a write that offers a part of a block writes that, and the rest of the block stays");
   memset(data, 0xDD, sizeof data);
   rig_run(r, "2a 00 00 00 00 05 00 00 01 00", GT_DIR_OUT, data, 200);
+  GOOD(r);
+  CHECK_EQ(r->io.resid, -312);
+  rig_run(r, "28 00 00 00 00 05 00 00 01 00", GT_DIR_IN, data, sizeof data);
+  CHECK(data[0] == 0xDD && data[199] == 0xDD && data[200] == 0xEE && data[511] == 0xEE);
+  TEST("what is verified or compared comes in blocks: INVALID FIELD IN COMMAND INFORMATION UNIT, and nothing is "
+       "written");
+  memset(data, 0xCC, sizeof data);
+  rig_run(r, "2e 00 00 00 00 05 00 00 01 00", GT_DIR_OUT, data, 200);
   FAILS(r, 5, 0x0E03);
   CHECK_EQ(r->io.resid, -312);
   rig_run(r, "28 00 00 00 00 05 00 00 01 00", GT_DIR_IN, data, sizeof data);
-  CHECK_EQ(data[0], 0xEE);
+  CHECK_EQ(data[0], 0xDD);
 }
 
 static void data_path(rig *r, uint32_t block_bytes) {

@@ -137,8 +137,10 @@ static verdict predict(model *m, ask *a, uint64_t *moves) {
       if (at(m, a)[i] != a->out[i % period]) return DIFFERS;
     return DONE;
   }
-  /* What was sent is written, if it is whole blocks; an atomic write is all or nothing. */
-  if (a->inward || (a->sent < bytes && (a->sent % m->each || c[0] == GT_WRITE_ATOMIC_16))) return REFUSED;
+  /* What was sent is written; what is to be verified, too, only if it is whole blocks; an atomic write is all or
+   * nothing. */
+  bool plain = (c[0] & 0x1F) == (GT_WRITE_10 & 0x1F);
+  if (a->inward || (a->sent < bytes && ((a->sent % m->each && !plain) || c[0] == GT_WRITE_ATOMIC_16))) return REFUSED;
   *moves = bytes;
   if (a->sent < bytes) bytes = a->sent;
   for (uint64_t i = 0; i < bytes; i++)
