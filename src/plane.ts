@@ -86,6 +86,16 @@ export interface Verdict {
   readonly expiresMonotonicMs?: number;
 }
 
+/** SPC-4 7.8.6: what VPD 83h of emulated devices says of the way by which it was asked. */
+export interface TargetPort {
+  /** RELATIVE TARGET PORT IDENTIFIER. */
+  readonly relative: number;
+  /** TARGET PORT GROUP. */
+  readonly group: number;
+  /** SCSI name string: `iqn.…,t,0x0001`. */
+  readonly name: string;
+}
+
 export interface WrittenExtent {
   readonly lba: bigint;
   readonly blocks: bigint;
@@ -133,6 +143,8 @@ export interface Plane {
   classes(rows: readonly ClassRow[]): void;
   removeUnit(unit: number): Promise<void>;
 
+  /** Before the first path: the target port that the nexus comes by. */
+  setPort(nexus: number, port: TargetPort): void;
   setPath(nexus: number, lun: number, unit: number, verdict: Verdict): void;
   clearPath(nexus: number, lun: number): void;
   attention(nexus: number, lun: number, asc: number, ascq: number): void;

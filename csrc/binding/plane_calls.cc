@@ -133,6 +133,17 @@ void RemoveUnit(const Napi::CallbackInfo &info) {
   Check(info.Env(), gt_plane_remove_unit(core->Plane(info.Env()), args.U32()));
 }
 
+// planeSetPort(plane, nexus, relative, group, name)
+void SetPort(const Napi::CallbackInfo &info) {
+  Args args(info);
+  auto core = args.Handle<PlaneCore>();
+  uint32_t nexus = args.U32();
+  uint16_t relative = args.U16(), group = args.U16();
+  std::string name = args.Text();
+  int error = gt_plane_set_port(core->Plane(info.Env()), nexus, relative, group, name.c_str());
+  if (error != -ENOENT) Check(info.Env(), error);
+}
+
 // planeSetPath(plane, nexus, lun, unit, gate, reservation, visible, writeProtected, expiresNs): false: no such nexus or
 // unit
 Napi::Value SetPath(const Napi::CallbackInfo &info) {
@@ -248,6 +259,7 @@ void ExportPlane(Napi::Env env, Napi::Object exports) {
   exports.Set("planeAddDevice", Napi::Function::New<AddDevice>(env, "planeAddDevice"));
   exports.Set("planeAddLu", Napi::Function::New<AddLu>(env, "planeAddLu"));
   exports.Set("planeRemoveUnit", Napi::Function::New<RemoveUnit>(env, "planeRemoveUnit"));
+  exports.Set("planeSetPort", Napi::Function::New<SetPort>(env, "planeSetPort"));
   exports.Set("planeSetPath", Napi::Function::New<SetPath>(env, "planeSetPath"));
   exports.Set("planeClearPath", Napi::Function::New<ClearPath>(env, "planeClearPath"));
   exports.Set("planeAttention", Napi::Function::New<Attention>(env, "planeAttention"));

@@ -104,7 +104,7 @@ int gt_device_attach(gt_device *device) {
     if (nexus->attached) continue;
     nexus->attached = true;
     nexus->prevents_removal = false;
-    nexus->port = nexus->group = 1;
+    atomic_store(&nexus->port, NULL);
     atomic_store(&nexus->attentions, GT_UA_POWER_ON);
     result = i;
   }
@@ -123,15 +123,17 @@ void gt_device_detach(gt_device *device, int nexus) {
   device->nexuses[nexus].attached = false;
   device->nexuses[nexus].prevents_removal = false;
   atomic_store(&device->nexuses[nexus].attentions, 0);
+  atomic_store(&device->nexuses[nexus].port, NULL);
   pthread_mutex_unlock(&device->lock);
 }
 
-void gt_device_set_port(gt_device *device, int nexus, uint16_t relative_port, uint16_t group) {
-  if (nexus < 0 || nexus >= GT_NEXUS_MAX) return;
-  pthread_mutex_lock(&device->lock);
-  device->nexuses[nexus].port = relative_port;
-  device->nexuses[nexus].group = group;
-  pthread_mutex_unlock(&device->lock);
+void gt_device_set_port(gt_device *device, int nexus, const gt_port *port) {
+  if (nexus >= 0 && nexus < GT_NEXUS_MAX) atomic_store(&device->nexuses[nexus].port, port);
+}
+
+gt_port gt_device_port(const gt_nexus *nexus) {
+  const gt_port *port = atomic_load(&nexus->port);
+  return port ? *port : (gt_port){.relative = 1, .group = 1};
 }
 
 /* A drive that winds holds its lock for as long, so this only asks. */

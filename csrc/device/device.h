@@ -16,7 +16,7 @@ typedef struct gt_device gt_device;
 
 /* State that the device keeps for each I_T nexus (unit attentions pending, and for REQUEST SENSE). The
  * slots are the device's; a nexus number comes from gt_device_attach and lies in [0, GT_NEXUS_MAX). */
-enum { GT_NEXUS_MAX = 1040 }; /* all of the bridge (plane.h: 1024), and a few of this process for itself */
+enum { GT_NEXUS_MAX = 1040 };            /* all of the bridge (plane.h: 1024), and a few of this process for itself */
 int gt_device_attach(gt_device *device); /* nexus number, or -EBUSY; new nexus: UNIT ATTENTION 29h/00h */
 void gt_device_detach(gt_device *device, int nexus);
 /* The I_T nexus is lost: what it held fast is free at once. Never waits; gt_device_detach may follow when it likes. */
@@ -25,9 +25,14 @@ void gt_device_lose(gt_device *device, int nexus);
  * pending. */
 uint16_t gt_device_take_attention(gt_device *device, int nexus);
 
-/* Which target port a nexus comes by, for VPD 83h and REPORT TARGET PORT GROUPS: RELATIVE TARGET PORT IDENTIFIER and
- * TARGET PORT GROUP. Without it both are 1. */
-void gt_device_set_port(gt_device *device, int nexus, uint16_t relative_port, uint16_t group);
+/* Which target port a nexus comes by, for VPD 83h and REPORT TARGET PORT GROUPS. */
+enum { GT_PORT_NAME_MAX = 236 }; /* an iSCSI name of 223 bytes, what follows it, and the end, in whole words of four */
+typedef struct gt_port {
+  uint16_t relative, group;    /* RELATIVE TARGET PORT IDENTIFIER, TARGET PORT GROUP */
+  char name[GT_PORT_NAME_MAX]; /* SCSI name string, "iqn.…,t,0x0001" (RFC 7143 4.4.1); empty: none is told */
+} gt_port;
+/* The port is lent until the nexus is detached. Without one: port 1 of group 1, without a name. Never waits. */
+void gt_device_set_port(gt_device *device, int nexus, const gt_port *port);
 /* Logical unit reset (SAM-5 6.3.3) as far as it is the device's: mode parameters as at power on, medium removal
  * allowed. Takes effect before the next command; never waits. Who calls it aborts tasks and tells the nexuses. */
 void gt_device_reset(gt_device *device);

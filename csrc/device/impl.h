@@ -58,7 +58,7 @@ typedef struct gt_mode_page {
   uint8_t changeable[GT_MODE_PAGE_MAX];
 } gt_mode_page;
 
-enum { GT_MODE_PAGES_MAX = 8, GT_VPD_MAX = 256 };
+enum { GT_MODE_PAGES_MAX = 8, GT_VPD_MAX = 640 };
 
 /* What makes a disk a disk and a tape a tape. */
 typedef struct gt_device_class {
@@ -102,7 +102,7 @@ enum gt_unit_attention {
 typedef struct gt_nexus {
   bool attached; /* under lock */
   atomic_bool prevents_removal;
-  uint16_t port, group; /* under lock; of the target port that it comes by */
+  _Atomic(const gt_port *) port; /* NULL: nobody said; read under lock where it is another's */
   atomic_uint attentions;
 } gt_nexus;
 
@@ -134,6 +134,7 @@ struct gt_device {
 };
 
 /* device.c */
+gt_port gt_device_port(const gt_nexus *nexus);
 int gt_device_init(gt_device *device, const gt_device_class *class, const char *vendor, const char *product,
                    const char *serial);
 void gt_device_fini(gt_device *device);

@@ -33,11 +33,31 @@ static size_t put_designator(uint8_t *out, uint8_t code_set, uint8_t type, size_
   return 4 + length;
 }
 
+enum { ISCSI = 0x50, OF_PORT = 0x90, OF_TARGET = 0xA0 }; /* protocol identifier; ASSOCIATION with PIV */
+
+/* A SCSI name string (SPC-4 7.8.6.11): UTF-8, ended by at least one zero, padded to a multiple of four bytes. */
+static size_t put_name(uint8_t *out, uint8_t association, const char *name, size_t length) {
+  enum { UTF8 = 3, SCSI_NAME = 8 };
+  memcpy(out + 4, name, length);
+  return put_designator(out, ISCSI | UTF8, association | SCSI_NAME, length / 4 * 4 + 4);
+}
+
+/* The target port by which a nexus comes and its group (SPC-4 7.8.6.7, 7.8.6.8), its name, and the name of the target,
+ * which is that of the port without what follows ",t,". */
+static size_t port_identification(const gt_port *port, uint8_t *out) {
+  gt_store_be16(out + 6, port->relative);
+  size_t at = put_designator(out, ISCSI | 0x01, OF_PORT | 0x04, 4);
+  gt_store_be16(out + at + 6, port->group);
+  at += put_designator(out + at, ISCSI | 0x01, OF_PORT | 0x05, 4);
+  const char *end = strstr(port->name, ",t,");
+  if (!end) return at;
+  at += put_name(out + at, OF_PORT, port->name, strlen(port->name));
+  return at + put_name(out + at, OF_TARGET, port->name, (size_t)(end - port->name));
+}
+
 /* 83h, designation descriptors (SPC-4 7.8.6): the NAA name and the T10 vendor identification of the logical unit, both
- * made from the serial; then the target port by which this nexus comes, and its group. */
+ * made from the serial; then the way by which it was reached. */
 static size_t device_identification(gt_device *device, int nexus, uint8_t *out) {
-  enum { OF_PORT = 0x90 }; /* ASSOCIATION 01b and PIV: iSCSI stands in byte 0 */
-  enum { ISCSI = 0x50 };
   size_t serial = strlen(device->serial), at = 4;
   memcpy(out + at + 4, device->naa, 8);
   at += put_designator(out + at, 0x01, 0x03, 8);
@@ -45,13 +65,8 @@ static size_t device_identification(gt_device *device, int nexus, uint8_t *out) 
   memcpy(out + at + 12, device->product, 16);
   memcpy(out + at + 28, device->serial, serial);
   at += put_designator(out + at, 0x02, 0x01, 24 + serial);
-  pthread_mutex_lock(&device->lock);
-  gt_store_be16(out + at + 6, device->nexuses[nexus].port);
-  gt_store_be16(out + at + 14, device->nexuses[nexus].group);
-  pthread_mutex_unlock(&device->lock);
-  at += put_designator(out + at, ISCSI | 0x01, OF_PORT | 0x04, 4);
-  at += put_designator(out + at, ISCSI | 0x01, OF_PORT | 0x05, 4);
-  return at - 4;
+  gt_port port = gt_device_port(&device->nexuses[nexus]);
+  return at + port_identification(&port, out + at) - 4;
 }
 
 static size_t supported_pages(const gt_device_class *class, uint8_t *out) {

@@ -61,7 +61,9 @@ static size_t put_ports(const gt_device *device, uint16_t group, uint8_t *out, s
     uint32_t next = UINT32_MAX;
     for (int i = 0; i < GT_NEXUS_MAX; i++) {
       const gt_nexus *nexus = &device->nexuses[i];
-      if (nexus->attached && nexus->group == group && nexus->port > last && nexus->port < next) next = nexus->port;
+      if (!nexus->attached) continue;
+      gt_port port = gt_device_port(nexus);
+      if (port.group == group && port.relative > last && port.relative < next) next = port.relative;
     }
     if (next == UINT32_MAX) break;
     gt_store_be16(out + 4 * count + 2, (uint16_t)next);
@@ -79,7 +81,7 @@ void gt_spc_report_port_groups(gt_cmd *cmd) {
   if (format > 1) return gt_fail_field(cmd, 1, 7);
   size_t header = format ? 8 : 4;
   uint8_t *descriptor = data + header;
-  uint16_t group = cmd->device->nexuses[cmd->nexus].group;
+  uint16_t group = gt_device_port(&cmd->device->nexuses[cmd->nexus]).group;
   if (format) data[4] = 0x10; /* extended header, IMPLICIT TRANSITION TIME 0 */
   descriptor[1] = ACTIVE_OPTIMIZED_ONLY;
   gt_store_be16(descriptor + 2, group);

@@ -162,6 +162,7 @@ struct gt_path {
    * sequence says which of `expiry` belongs to it. */
   atomic_uint_fast64_t word, expiry[2];
   atomic_int place; /* at an emulated device; -1: none yet */
+  gt_port port;     /* of its nexus, when it was made; lent to the device with the place */
   gt_counters counters;
   /* plane->lock; `pending` is read without it. */
   atomic_uint pending;
@@ -227,6 +228,7 @@ struct gt_plane_nexus {
   gt_order *orders;    /* not done yet */
   unsigned resets;     /* under way, ours */
   unsigned path_count; /* plane->lock */
+  gt_port port;        /* plane->lock */
   bool closing, told;  /* told: the supervisor knows that it is closed */
   gt_note_node *closed_note;
   /* lock */

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 enum { SEQUENCE_SHIFT = 8, COARSE_NS = 20000000 };
@@ -48,6 +49,7 @@ static gt_path *make(gt_plane_nexus *nexus, uint32_t lun, gt_unit *unit) {
   path->nexus = nexus;
   path->unit = unit;
   path->lun = lun;
+  path->port = nexus->port;
   atomic_init(&path->place, -1);
   path->clearing.path = path;
   nexus->path_count++;
@@ -75,6 +77,17 @@ static int set_locked(gt_plane *plane, uint32_t number, uint32_t lun, uint32_t u
   publish(path, verdict);
   atomic_store_explicit(&nexus->paths[lun], path, memory_order_release);
   return 0;
+}
+
+int gt_plane_set_port(gt_plane *plane, uint32_t number, uint16_t relative, uint16_t group, const char *name) {
+  gt_port port = {.relative = relative, .group = group};
+  if (strlen(name) >= sizeof port.name) return -EINVAL;
+  memcpy(port.name, name, strlen(name));
+  pthread_mutex_lock(&plane->lock);
+  gt_plane_nexus *nexus = gt_nexus_find(plane, number);
+  if (nexus) nexus->port = port;
+  pthread_mutex_unlock(&plane->lock);
+  return nexus ? 0 : -ENOENT;
 }
 
 int gt_plane_set_path(gt_plane *plane, uint32_t nexus, uint32_t lun, uint32_t unit, const gt_verdict *verdict) {

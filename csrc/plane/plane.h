@@ -104,6 +104,9 @@ typedef struct gt_verdict {
   bool write_protected; /* MODE SENSE shows WP */
   uint64_t expires_ns;  /* CLOCK_MONOTONIC; from then on as if there were no path; 0: never */
 } gt_verdict;
+/* Which target port the nexus comes by; the name is a SCSI name string, "iqn.…,t,0x0001" (VPD 83h of emulated devices).
+ * Of paths that are made from now on. -ENOENT; -EINVAL: the name is too long. */
+int gt_plane_set_port(gt_plane *plane, uint32_t nexus, uint16_t relative, uint16_t group, const char *name);
 /* Makes or changes the path; one atomic swap for tasks that come in from now on. A path that is made begins with the
  * unit attention 29h/00h of a new nexus. unit may be GT_NO_UNIT. -ENOENT no such nexus or unit; -EBUSY the LUN leads to
  * another unit (clear it first). Nexus numbers are not used again for a long time: an old one is -ENOENT. */

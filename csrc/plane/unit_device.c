@@ -11,6 +11,7 @@ static int place_of(gt_unit *unit, gt_path *path) {
   int fresh = gt_device_attach(unit->device), none = -1;
   if (fresh < 0) return fresh;
   gt_device_take_attention(unit->device, fresh);
+  if (path->port.relative) gt_device_set_port(unit->device, fresh, &path->port);
   if (atomic_compare_exchange_strong(&path->place, &none, fresh)) return fresh;
   gt_device_detach(unit->device, fresh); /* another thread of the unit was faster */
   return none;

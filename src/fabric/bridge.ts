@@ -11,7 +11,14 @@ import type { Logger } from "../sys/log.js";
 import { LogLimit } from "../sys/log-limit.js";
 import { LoginDoor, type RefusedLogin, type SessionFacts } from "./iscsi/door.js";
 import { GuessGuard } from "./iscsi/guess-guard.js";
-import { ConfiguredDirectory, devicesInMaps, type FabricSettings, lunsFor, relativePort } from "./lun-map.js";
+import {
+  ConfiguredDirectory,
+  devicesInMaps,
+  type FabricSettings,
+  lunsFor,
+  relativePort,
+  targetPort,
+} from "./lun-map.js";
 import { Portals } from "./portals.js";
 import { type UnitFacts, Units } from "./units.js";
 
@@ -189,6 +196,7 @@ export class Bridge {
       sinceMs: clock.nowMs(),
       luns: this.#lunsOf(facts),
     };
+    this.#tellPort(session);
     this.#keeper.opened(session);
     this.#sessions.set(facts.nexus, session);
     const { initiator, target, peer, nexus } = facts;
@@ -216,7 +224,13 @@ export class Bridge {
   #map(before: BridgeSession): void {
     const session = { ...before, luns: this.#lunsOf(before), port: relativePort(this.#settings, before.target) };
     this.#sessions.set(session.nexus, session);
+    this.#tellPort(session);
     this.#keeper.mapped(session);
+  }
+
+  #tellPort({ nexus, target, portalGroupTag }: BridgeSession): void {
+    const port = targetPort(this.#settings, target, portalGroupTag);
+    if (port !== undefined) this.#plane.setPort(nexus, port);
   }
 
   #note(note: PlaneNote): void {

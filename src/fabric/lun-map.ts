@@ -1,4 +1,5 @@
 // What the configuration says of targets, LUNs and zones, as login, discovery and paths ask for it. Pure.
+import type { TargetPort } from "../plane.js";
 import type { IscsiConfig, TargetConfig, ZoneConfig } from "../sys/config-fabric.js";
 import type { LoginDirectory, TargetFacts } from "./iscsi/directory.js";
 import type { Portal } from "./portals.js";
@@ -36,6 +37,16 @@ export function lunsFor(settings: FabricSettings, target: string, initiator: str
 /** Relative target port identifier (SPC-4 3.1.120): targets are numbered from 1 as they stand in the configuration. */
 export function relativePort(settings: FabricSettings, target: string): number {
   return settings.target.findIndex(({ name }) => name === target) + 1;
+}
+
+/**
+ * The target port that sessions of a target and portal group come by; undefined: the target is not configured. The ports
+ * of a bridge are equally good, so they are one group. The name is RFC 7143 4.4.1's: target, `t`, portal group tag.
+ */
+export function targetPort(settings: FabricSettings, target: string, portalGroupTag: number): TargetPort | undefined {
+  const relative = relativePort(settings, target);
+  if (relative === 0) return undefined;
+  return { relative, group: 1, name: `${target},t,0x${portalGroupTag.toString(16).padStart(4, "0")}` };
 }
 
 export function devicesInMaps(settings: FabricSettings): ReadonlySet<string> {

@@ -186,6 +186,7 @@ export interface Addon {
     ...details: Parameters<Addon["luOpenSg"]> | Parameters<Addon["luOpenIscsi"]>
   ): Promise<number>;
   planeRemoveUnit(plane: PlaneHandle, unit: number): void;
+  planeSetPort(plane: PlaneHandle, nexus: number, relative: number, group: number, name: string): void;
   planeSetPath(
     plane: PlaneHandle,
     nexus: number,

@@ -8,6 +8,7 @@ import type {
   PlaneEvents,
   PlaneNote,
   RefusalReason,
+  TargetPort,
   Verdict,
   WrittenExtent,
 } from "../plane.js";
@@ -93,6 +94,18 @@ class BridgePlane implements NativePlane {
       if (others === undefined) this.#leaving.set(unit, [resolve]);
       else others.push(resolve);
     });
+  }
+
+  setPort(nexus: number, { relative, group, name }: TargetPort): void {
+    call(() =>
+      this.#addon.planeSetPort(
+        this.#handle,
+        integer("nexus", nexus, 0, U32_MAX),
+        integer("relative", relative, 1, U16_MAX),
+        integer("group", group, 0, U16_MAX),
+        text("name", name),
+      ),
+    );
   }
 
   setPath(nexus: number, lun: number, unit: number, verdict: Verdict): void {

@@ -316,19 +316,49 @@ static void protection_and_reset(void) {
   gt_device_unref(device);
 }
 
+/* Relative target port and group, as one number; the page is in `data`. */
+static uint32_t port_in_vpd(rig *r, uint8_t data[4096]) {
+  enum { SERIAL = 4, AT = 4 + 12 + 4 + 24 + SERIAL };
+  memset(data, 0xEE, 4096);
+  rig_run(r, "12 01 83 10 00 00", GT_DIR_IN, data, 4096);
+  GOOD(r);
+  CHECK(memcmp(data + AT, "\x51\x94\x00\x04\x00\x00", 6) == 0);
+  CHECK(memcmp(data + AT + 8, "\x51\x95\x00\x04\x00\x00", 6) == 0);
+  return (uint32_t)gt_load_be16(data + AT + 6) << 16 | gt_load_be16(data + AT + 14);
+}
+
 static void reports(void) {
   gt_device *device = open_disk("report", false, false, 0);
   rig r = rig_attach(device), other = rig_attach(device);
   uint8_t data[4096];
-  gt_device_set_port(device, r.nexus, 3, 1);
-  gt_device_set_port(device, other.nexus, 2, 1);
-  TEST("each nexus finds its own target port in VPD 83h, and all of the group in REPORT TARGET PORT GROUPS");
-  rig_run(&r, "12 01 83 00 ff 00", GT_DIR_IN, data, 255);
-  size_t end = 4 + gt_load_be16(data + 2);
-  CHECK(memcmp(data + end - 16, "\x51\x94\x00\x04\x00\x00\x00\x03\x51\x95\x00\x04\x00\x00\x00\x01", 16) == 0);
+  const gt_port third = {3, 1, "iqn.2026-11.net.example:b,t,0x0001"}, second = {2, 1, ""}, elsewhere = {9, 2, ""};
+  gt_port longest = {1, 1, ""};
+  TEST(
+      "each nexus finds its own target port in VPD 83h, with its name and the target's, and all of the group in REPORT "
+      "TARGET PORT GROUPS");
+  CHECK_EQ(port_in_vpd(&r, data), 0x00010001); /* nobody has said by which port it comes */
+  gt_device_set_port(device, r.nexus, &third);
+  gt_device_set_port(device, other.nexus, &second);
+  rig stranger = rig_attach(device);
+  gt_device_set_port(device, stranger.nexus, &elsewhere);
+  CHECK_EQ(port_in_vpd(&other, data), 0x00020001);
+  CHECK_EQ(gt_load_be16(data + 2), 12 + 4 + 24 + 4 + 16); /* a port without a name has no designator of it */
+  CHECK_EQ(port_in_vpd(&r, data), 0x00030001);
+  const uint8_t *names = data + 4 + 12 + 4 + 24 + 4 + 16;
+  CHECK(memcmp(names, "\x53\x98\x00\x24iqn.2026-11.net.example:b,t,0x0001\0\0", 40) == 0);
+  CHECK(memcmp(names + 40, "\x53\xa8\x00\x1ciqn.2026-11.net.example:b\0\0\0", 32) == 0);
+  CHECK_EQ(data + 4 + gt_load_be16(data + 2) - names, 72);
   rig_run(&r, "a3 0a 00 00 00 00 00 00 00 ff 00 00", GT_DIR_IN, data, 255);
   GOOD(&r);
   CHECK(memcmp(data, "\0\0\0\x10\0\x01\0\x01\0\0\0\x02\0\0\0\x02\0\0\0\x03", 20) == 0);
+  TEST("the longest names there are fit into the page");
+  memset(longest.name, 'x', 223);
+  memcpy(longest.name + 223, ",t,0x0001", 9);
+  gt_device_set_port(device, r.nexus, &longest);
+  CHECK_EQ(port_in_vpd(&r, data), 0x00010001);
+  CHECK_EQ(data + 4 + gt_load_be16(data + 2) - names, 4 + 236 + 4 + 224);
+  CHECK_EQ(names[3], 236);
+  CHECK_EQ(names[4 + 236 + 3], 224);
   TEST("REPORT SUPPORTED OPERATION CODES lists what the bridge answers, which without one is refused");
   rig_run(&r, "a3 0c 03 5f 00 06 00 00 00 ff 00 00", GT_DIR_IN, data, 255);
   CHECK_EQ(data[1], 3);

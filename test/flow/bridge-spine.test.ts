@@ -98,6 +98,53 @@ test("stock initiators find a disk, and read what they wrote", async (t) => {
   t.deepEqual(keeper.refusals, [], "nothing was refused");
 });
 
+test("the same disk behind two targets says by which port it was asked, and which ports there are", async (t) => {
+  const second = "iqn.2024-01.org.example:again";
+  const both = `${MAP}[[target]]\nname = "${second}"\nluns = [{ lun = 3, device = "disk0" }]\n`;
+  const { tool, url, port } = await start(t, twoDisks, both);
+  const identity = (where: string): Promise<string> => tool("iscsi-inq", "-e", "1", "-c", "131", where);
+  const one = await identity(url(0));
+  const other = await identity(`iscsi://127.0.0.1:${port}/${second}/3`);
+  for (const [page, target] of [
+    [one, TARGET],
+    [other, second],
+  ] as const) {
+    t.true(page.includes(`Designator:[${target},t,0x0001]`), page);
+    t.true(page.includes(`Designator:[${target}]`), "the target's own name");
+  }
+  t.false(one.includes(second));
+  const lus = await Promise.all(
+    [
+      [TARGET, 0],
+      [second, 3],
+    ].map(([target, lun]) =>
+      native.openLu({
+        transport: "iscsi",
+        portal: `127.0.0.1:${port}`,
+        target: String(target),
+        lun: Number(lun),
+        initiator: INITIATOR,
+      }),
+    ),
+  );
+  const ask = async (lu: (typeof lus)[number] | undefined, ...cdb: number[]): Promise<Buffer> => {
+    await lu?.execute(new Uint8Array(6));
+    const answer = await lu?.execute(Uint8Array.from(cdb), { dataIn: 255 });
+    t.is(answer?.status, 0);
+    return Buffer.from(answer?.data ?? []);
+  };
+  try {
+    const pages = [];
+    for (const lu of lus) pages.push(await ask(lu, 0x12, 1, 0x83, 0, 255, 0));
+    const relative = pages.map((page) => page.readUInt16BE(page.indexOf("51940004", "hex") + 6));
+    t.deepEqual(relative, [1, 2]);
+    const group = await ask(lus[1], 0xa3, 0x0a, 0, 0, 0, 0, 0, 0, 0, 255, 0, 0);
+    t.is(group.subarray(0, 20).toString("hex"), "00000010000100010000000200000001".concat("00000002"));
+  } finally {
+    await Promise.all(lus.map((lu) => lu.close()));
+  }
+});
+
 test("a LUN that the map does not have is not there", async (t) => {
   const { tool, url } = await start(t, twoDisks, MAP);
   await t.throwsAsync(tool("iscsi-readcapacity16", url(1)));
