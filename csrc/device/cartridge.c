@@ -158,6 +158,7 @@ static void set_limits(gt_cartridge *cartridge, const gt_cartridge_options *opti
 
 static void discard(gt_cartridge *cartridge) {
   if (cartridge->fd >= 0) close(cartridge->fd);
+  if (cartridge->mam) gt_mam_close(cartridge->mam);
   free(cartridge->index_path);
   free(cartridge);
 }
@@ -179,6 +180,7 @@ int gt_cartridge_open(const gt_cartridge_options *options, gt_cartridge **out, c
     cartridge->index_current = believed && cartridge->end.offset == cartridge->indexed && cartridge->size == size;
     if (error) gt_explain(error, err, err_len, "cannot read %s: %s", options->path, strerror(-error));
   }
+  if (!error && !(cartridge->mam = gt_mam_open(options->path, options->write_protected))) error = -ENOMEM;
   if (error) return discard(cartridge), error;
   *out = cartridge;
   return 0;

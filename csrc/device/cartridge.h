@@ -4,6 +4,7 @@
 #define GT_CARTRIDGE_H
 
 #include "device/device.h"
+#include "device/mam.h"
 #include "device/tap.h"
 #include "device/tap_index.h"
 
@@ -25,6 +26,7 @@ typedef struct gt_cartridge {
   uint64_t ahead_at;
   uint32_t ahead_word;
   gt_tap_window window;
+  gt_mam *mam;
   struct gt_write_buffer *buffer; /* the drive's; NULL: records go into the file at once */
   gt_tap_index index;
 } gt_cartridge;

@@ -168,6 +168,7 @@ uint16_t gt_attention_asc(unsigned attention) {
   switch (attention) {
   case GT_UA_POWER_ON: return GT_ASC_POWER_ON_OR_RESET;
   case GT_UA_MEDIUM_CHANGED: return GT_ASC_MEDIUM_MAY_HAVE_CHANGED;
+  case GT_UA_LOG_CHANGED: return GT_ASC_LOG_PARAMETERS_CHANGED;
   default: return GT_ASC_MODE_PARAMETERS_CHANGED;
   }
 }

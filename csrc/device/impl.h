@@ -97,6 +97,7 @@ enum gt_unit_attention {
   GT_UA_POWER_ON = 1,
   GT_UA_MEDIUM_CHANGED = 2,
   GT_UA_MODE_CHANGED = 4,
+  GT_UA_LOG_CHANGED = 8,
 };
 
 typedef struct gt_nexus {
@@ -188,6 +189,8 @@ bool gt_removal_prevented(const gt_device *device);
 void gt_log_reply(gt_cmd *cmd, uint8_t *data, size_t length);
 /* The page that LOG SENSE asks for, or -1: answered. */
 int gt_log_page(gt_cmd *cmd);
+/* LOG SELECT, judged; true: the counters of the page (0: of all) are to begin anew. */
+bool gt_log_resets(gt_cmd *cmd, const uint8_t *pages, size_t count, uint8_t *page);
 /* Puts a log parameter of up to 8 bytes, format and linking 03h (binary list); returns its bytes. */
 size_t gt_log_parameter(uint8_t *out, uint16_t code, unsigned bytes, uint64_t value);
 void gt_spc_inquiry(gt_cmd *cmd);

@@ -13,6 +13,19 @@ int gt_log_page(gt_cmd *cmd) {
   return cmd->cdb[2] & 0x3F;
 }
 
+/* SPC-4 6.6. No parameter can be set, so there is no list: what is left is PCR, all counters of all pages begin anew
+ * (PAGE CODE is zero then), and without a list the default values of cumulative counters, PC 11b, which are zero. */
+bool gt_log_resets(gt_cmd *cmd, const uint8_t *pages, size_t count, uint8_t *page) {
+  uint8_t control = cmd->cdb[2] >> 6;
+  bool all = cmd->cdb[1] & 0x02;
+  *page = cmd->cdb[2] & 0x3F;
+  if (cmd->cdb[1] & 0x01) return gt_fail_field(cmd, 1, 0), false; /* SP: nothing is saved */
+  if (cmd->cdb[3]) return gt_fail_field(cmd, 3, -1), false;
+  if (gt_load_be16(cmd->cdb + 7)) return gt_fail_field(cmd, 7, -1), false;
+  if (*page && (all || !memchr(pages, *page, count))) return gt_fail_field(cmd, 2, 5), false;
+  return all || control == 3;
+}
+
 size_t gt_log_parameter(uint8_t *out, uint16_t code, unsigned bytes, uint64_t value) {
   gt_store_be16(out, code);
   out[2] = 0x03;

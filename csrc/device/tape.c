@@ -14,6 +14,7 @@ enum { MAX_BLOCK_BYTES = 8 << 20, MAX_BLOCK_LIMIT = 0xFFFFFF };
 bool gt_tape_may_write(gt_cmd *cmd) {
   const gt_cartridge *cartridge = gt_tape_of(cmd)->cartridge;
   if (cartridge->write_protected) {
+    gt_tape_alert(gt_tape_of(cmd), GT_ALERT_WRITE_PROTECT);
     gt_fail(cmd, GT_KEY_DATA_PROTECT, GT_ASC_WRITE_PROTECTED);
     return false;
   }
@@ -59,6 +60,7 @@ static size_t tape_vpd(gt_device *device, uint8_t page, uint8_t *out) {
 static void tape_reset(gt_device *device) {
   gt_tape *tape = (gt_tape *)device;
   tape->unbuffered = false;
+  tape->alerts = 0;
   tape->block_length = 0;
 }
 
@@ -100,6 +102,8 @@ static void tape_destroy(gt_device *device) {
 
 #define L4 0xFF, 0xFF, 0xFF, 0xFF
 #define L8 L4, L4
+#define READ_ATTRIBUTE                                                                                                 \
+  { 0, 0x1F, 0, 0, 0, 0xFF, 0, 0xFF, 0xFF, 0xFF, L4, 0x01 }
 #define ON (GT_ROW_LOCKED | GT_ROW_MEDIUM)
 enum { NONE = GT_NO_ACTION };
 
@@ -119,8 +123,15 @@ static const gt_row tape_rows[] = {
     {GT_READ_POSITION, 10, 0x06, ON, gt_tape_position_long, {0, 0x1F}},
     {GT_READ_POSITION, 10, 0x08, ON, gt_tape_position_extended, {0, 0x1F, 0, 0, 0, 0, 0, 0xFF, 0xFF}},
     {GT_REPORT_DENSITY_SUPPORT, 10, NONE, GT_ROW_LOCKED, gt_tape_density, {0, 0x03, 0, 0, 0, 0, 0, 0xFF, 0xFF}},
+    {GT_LOG_SELECT, 10, NONE, GT_ROW_LOCKED, gt_tape_log_select, {0, 0x03, 0xFF, 0, 0, 0, 0, 0xFF, 0xFF}},
     {GT_LOG_SENSE, 10, NONE, GT_ROW_LOCKED, gt_tape_log_sense, {0, 0, 0xFF, 0xFF, 0, 0xFF, 0xFF, 0xFF, 0xFF}},
     {GT_SPACE_16, 16, NONE, ON, gt_tape_space_16, {0, 0x0F, 0, 0, L8}},
+    {GT_READ_ATTRIBUTE, 16, 0, ON, gt_tape_read_attribute, READ_ATTRIBUTE},
+    {GT_READ_ATTRIBUTE, 16, 1, ON, gt_tape_read_attribute, READ_ATTRIBUTE},
+    {GT_READ_ATTRIBUTE, 16, 2, ON, gt_tape_read_attribute, READ_ATTRIBUTE},
+    {GT_READ_ATTRIBUTE, 16, 3, ON, gt_tape_read_attribute, READ_ATTRIBUTE},
+    {GT_READ_ATTRIBUTE, 16, 5, ON, gt_tape_read_attribute, READ_ATTRIBUTE},
+    {GT_WRITE_ATTRIBUTE, 16, NONE, ON, gt_tape_write_attribute, {0, 0x01, 0, 0, 0, 0xFF, 0, 0xFF, 0, 0, L4}},
     {GT_LOCATE_16, 16, NONE, ON, gt_tape_locate_16, {0, 0x1B, 0, 0xFF, L8}},
 };
 

@@ -1,6 +1,7 @@
 /* The emulated tape drive, shared by its files: tape.c (life, table), tape_io.c (READ, WRITE, WRITE
  * FILEMARKS, ERASE), tape_move.c (REWIND, SPACE, LOCATE, LOAD UNLOAD), tape_report.c, tape_log.c (READ POSITION and
- * what else it says of itself). Everything here is under the device's lock. */
+ * what else it says of itself), tape_attributes.c (READ ATTRIBUTE, WRITE ATTRIBUTE). Everything here is under the
+ * device's lock. */
 #ifndef GT_TAPE_H
 #define GT_TAPE_H
 
@@ -16,10 +17,16 @@ typedef struct gt_tape {
   bool unbuffered;         /* BUFFERED MODE is zero: GOOD means on the medium */
   uint32_t block_length;   /* of the mode block descriptor; 0: variable only */
   uint32_t max_block_bytes;
-  uint64_t bytes_written, bytes_read; /* since the drive is there; LOG SENSE */
+  /* LOG SENSE: since the drive is there, or LOG SELECT reset them. */
+  uint64_t bytes_written, bytes_read;
+  uint32_t write_errors, read_errors;
+  uint64_t alerts; /* TapeAlert flags that are active; flag 1 is the top bit */
 } gt_tape;
 
 enum { GT_TAPE_DENSITY = 0x80 /* vendor-specific */ };
+/* TapeAlert flags (SSC-4 8.2.3, annex A). */
+enum { GT_ALERT_READ_FAILURE = 5, GT_ALERT_WRITE_FAILURE = 6, GT_ALERT_WRITE_PROTECT = 9, GT_ALERT_NO_REMOVAL = 10 };
+static inline void gt_tape_alert(gt_tape *tape, unsigned flag) { tape->alerts |= 1ull << (64 - flag); }
 
 static inline gt_tape *gt_tape_of(const gt_cmd *cmd) { return (gt_tape *)cmd->device; }
 
@@ -48,5 +55,8 @@ void gt_tape_position_extended(gt_cmd *cmd);
 void gt_tape_block_limits(gt_cmd *cmd);
 void gt_tape_density(gt_cmd *cmd);
 void gt_tape_log_sense(gt_cmd *cmd);
+void gt_tape_log_select(gt_cmd *cmd);
+void gt_tape_read_attribute(gt_cmd *cmd);
+void gt_tape_write_attribute(gt_cmd *cmd);
 
 #endif

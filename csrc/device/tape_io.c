@@ -14,6 +14,10 @@ void gt_tape_check(gt_cmd *cmd, gt_sense sense, int64_t residue) {
 }
 
 void gt_tape_medium_error(gt_cmd *cmd, uint16_t asc, int64_t residue) {
+  gt_tape *tape = gt_tape_of(cmd);
+  bool writing = asc == GT_ASC_WRITE_ERROR;
+  gt_tape_alert(tape, writing ? GT_ALERT_WRITE_FAILURE : GT_ALERT_READ_FAILURE);
+  ++*(writing ? &tape->write_errors : &tape->read_errors);
   gt_tape_check(cmd, (gt_sense){.key = GT_KEY_MEDIUM_ERROR, .asc = asc}, residue);
 }
 
@@ -56,6 +60,13 @@ static bool read_record(gt_cmd *cmd, const gt_tap_object *object, uint8_t *data,
   return false;
 }
 
+static void count_read(gt_cmd *cmd, uint64_t bytes) {
+  gt_tape *tape = gt_tape_of(cmd);
+  tape->bytes_read += bytes;
+  tape->cartridge->mam->bytes_read += bytes;
+  tape->cartridge->mam->load_read += bytes;
+}
+
 /* FIXED zero: one block of up to TRANSFER LENGTH bytes. A length that is not the block's is reported as ILI
  * with the signed difference, unless SILI suppresses it: always when the block is shorter, and when it is
  * longer only if the mode block length is zero. */
@@ -68,6 +79,7 @@ static void read_variable(gt_cmd *cmd, uint32_t length) {
   int64_t residue = (int64_t)length - object.length;
   if (!read_record(cmd, &object, cmd->io->data, room, residue)) return;
   cmd->moved = room;
+  count_read(cmd, room);
   gt_moves(cmd, moves);
   bool suppressed = cmd->cdb[1] & SILI && (residue > 0 || !gt_tape_of(cmd)->block_length);
   if (residue && !suppressed) gt_tape_check(cmd, (gt_sense){.ili = true}, residue);
@@ -91,6 +103,7 @@ static void read_fixed(gt_cmd *cmd, uint32_t blocks) {
     uint8_t *data = room ? (uint8_t *)cmd->io->data + at : NULL;
     if (!read_record(cmd, &object, data, room, residue)) return;
     gt_moves(cmd, at + each);
+    count_read(cmd, room);
     cmd->moved = at + room;
   }
 }
@@ -134,6 +147,9 @@ static void write_blocks(gt_cmd *cmd, uint32_t each, uint32_t blocks, bool fixed
   if (!error && allowed < blocks) error = -ENOSPC;
   cmd->moved = (uint64_t)written * each;
   gt_moves(cmd, cmd->moved);
+  tape->bytes_written += cmd->moved;
+  tape->cartridge->mam->bytes_written += cmd->moved;
+  tape->cartridge->mam->load_written += cmd->moved;
   wrote(cmd, error, fixed ? (int64_t)blocks - written : (int64_t)each * (1 - (int64_t)written));
 }
 

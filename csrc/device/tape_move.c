@@ -152,8 +152,10 @@ void gt_tape_load_unload(gt_cmd *cmd) {
     if (load) gt_fail(cmd, GT_KEY_NOT_READY, GT_ASC_MEDIUM_NOT_PRESENT);
     return;
   }
-  if (!load && gt_removal_prevented(&tape->base))
+  if (!load && gt_removal_prevented(&tape->base)) {
+    gt_tape_alert(tape, GT_ALERT_NO_REMOVAL);
     return gt_fail(cmd, GT_KEY_ILLEGAL_REQUEST, GT_ASC_MEDIUM_REMOVAL_PREVENTED);
+  }
   gt_cartridge_rewind(tape->cartridge);
   if (!load && gt_cartridge_settle(tape->cartridge)) return gt_fail(cmd, GT_KEY_MEDIUM_ERROR, GT_ASC_WRITE_ERROR);
   if (load && tape->unloaded) gt_device_attention(&tape->base, GT_UA_MEDIUM_CHANGED, cmd->nexus);

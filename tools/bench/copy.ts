@@ -177,7 +177,7 @@ async function paced({ folder, mib, runs, say }: BenchOptions, source: string): 
 }
 
 function dropCartridge(path: string): void {
-  for (const each of [path, `${path}.idx`]) if (existsSync(each)) rmSync(each);
+  for (const each of [path, `${path}.idx`, `${path}.mam`]) if (existsSync(each)) rmSync(each);
 }
 
 /** GiB/s of copying memory to memory, all of it touched before and larger than any cache, by one thread. */

@@ -66,7 +66,8 @@ static inline const char *fuzz_path(const char *name) {
   return path;
 }
 
-static const char *const fuzz_files[] = {"disk", "tape.tap", "tape.tap.idx", "tape.tap.idx.tmp", "file"};
+static const char *const fuzz_files[] = {"disk",         "tape.tap",         "tape.tap.idx", "tape.tap.idx.tmp",
+                                         "tape.tap.mam", "tape.tap.mam.new", "file"};
 
 static inline void fuzz_clean(void) {
   for (size_t i = 0; i < sizeof fuzz_files / sizeof *fuzz_files; i++)
