@@ -162,10 +162,10 @@ static void waits(gt_device *device) {
 }
 
 static void nexuses(gt_device *device) {
-  gt_lu *lus[300];
+  static gt_lu *lus[GT_NEXUS_MAX + 1];
   int count = 0;
-  TEST("a device takes 256 nexuses and refuses the next, and a closed one makes room");
-  while (count < 300 && gt_virtual_open(device, &lus[count]) == 0)
+  TEST("a device takes GT_NEXUS_MAX nexuses and refuses the next, and a closed one makes room");
+  while (count <= GT_NEXUS_MAX && gt_virtual_open(device, &lus[count]) == 0)
     count++;
   CHECK_EQ(count, GT_NEXUS_MAX);
   gt_lu_close(lus[--count]);
