@@ -4,6 +4,7 @@ import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import { issuerKey } from "./admit/issuer-key.js";
 import { jobGate } from "./admit/job-gate.js";
+import { tellingWrites } from "./admit/job-writes.js";
 import { KeyRing } from "./admit/key-ring.js";
 import { MediaDesk } from "./admit/media-desk.js";
 import { ReservationDesk } from "./admit/reservations/desk.js";
@@ -141,7 +142,7 @@ async function start(
       timers: systemTimers,
       bytesOf: (spec) => (spec.listId === undefined ? undefined : listSource.header(spec.listId)?.bytes),
     }),
-    run: reservations.running(runJob),
+    run: reservations.running(tellingWrites(runJob, (device, extents) => servers.wrote(device, extents))),
     mayStart: (spec) => reservations.mayStart(spec),
     check: (spec) => checkSpec(spec, devices, listSource),
     onProgress: (progress) => void door.progress(progress),
@@ -162,7 +163,7 @@ async function start(
     },
   });
   undo.push(() => teller.stop());
-  const servers = new Servers(
+  const servers: Servers = new Servers(
     {
       native,
       devices,

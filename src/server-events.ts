@@ -24,7 +24,7 @@ export function refusedEvent(report: RefusalReport): ServerEvent {
 export const volumeEvent = ({ device, sequence, extents }: VolumeChange): ServerEvent => ({
   event: "volume.changed",
   severity: "info",
-  message: `A server wrote on ${device}.`,
+  message: `Somebody wrote on ${device}.`,
   details: { device, sequence, extents: extents.map(({ lba, blocks }) => [lba, blocks]) },
 });
 

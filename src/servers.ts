@@ -18,9 +18,9 @@ import { VolumeWatch } from "./admit/volume.js";
 import { flushDisk } from "./device/flush.js";
 import type { DeviceRegistry } from "./device/registry.js";
 import { Bridge, type BridgeSession, type SessionView } from "./fabric/bridge.js";
-import type { FabricSettings } from "./fabric/lun-map.js";
+import { devicesInMaps, type FabricSettings } from "./fabric/lun-map.js";
 import type { Native, NativePlane } from "./native/types.js";
-import type { PlaneNote, Punt } from "./plane.js";
+import type { PlaneNote, Punt, WrittenExtent } from "./plane.js";
 import { privilegeEvent, refusedEvent, type ServerEvent, volumeEvent } from "./server-events.js";
 import type { Clock, Timers } from "./sys/clock.js";
 import type { Config } from "./sys/config.js";
@@ -112,6 +112,14 @@ export class Servers {
     throw new GantryError("PRIVILEGE_NOT_SHARED", `No server can log in, so nobody writes on ${device}.`);
   }
 
+  /** A copy job wrote on a disk. Servers that have it as a LUN learn of it as of what another server writes. */
+  wrote(device: string, extents: readonly WrittenExtent[]): void {
+    const running = this.#running;
+    if (running === undefined || !this.#maps().has(device)) return;
+    running.volumes.wrote(device, extents);
+    if (this.#options.devices.config(device).tell_readers) running.keeper.mediumChanged(device, false);
+  }
+
   /** For status; undefined: no server can log in. */
   facts(): Record<string, unknown> | undefined {
     const running = this.#running;
@@ -181,7 +189,7 @@ export class Servers {
       watched: () => new Map([...keeper.writable()].filter(([device]) => devices.config(device).type === "disk")),
       publish: (change) => this.#options.publish(volumeEvent(change)),
       tell: (device) => {
-        if (devices.config(device).tell_readers) keeper.mediumChanged(device);
+        if (devices.config(device).tell_readers) keeper.mediumChanged(device, true);
       },
     });
     return { keeper, privileges, volumes };
@@ -253,6 +261,12 @@ export class Servers {
     // Before any session gets a path: what survived a loss of power holds.
     room.arbiter.load();
     return room;
+  }
+
+  /** Devices that are LUNs of some target. */
+  #maps(): ReadonlySet<string> {
+    const settings = fabricSettings(this.#config);
+    return settings === undefined ? new Set() : devicesInMaps(settings);
   }
 
   /** Nobody waits for it: the lists say the same to who asks. */

@@ -62,20 +62,32 @@ static gt_path *make(gt_plane_nexus *nexus, uint32_t lun, gt_unit *unit) {
   return path;
 }
 
+/* Lock held. Who comes meanwhile finds one or the other. */
+static void replace(gt_path *path, gt_path *successor) {
+  atomic_store_explicit(&path->nexus->paths[path->lun], successor, memory_order_release);
+  publish(path, &(gt_verdict){0});
+  path->orders++;
+  gt_nexus_ask(path->nexus, &path->clearing);
+}
+
 static int set_locked(gt_plane *plane, uint32_t number, uint32_t lun, uint32_t unit_number, const gt_verdict *verdict) {
   gt_plane_nexus *nexus = gt_nexus_find(plane, number);
   gt_unit *unit = gt_unit_find(plane, unit_number);
   if (!nexus || lun >= GT_LUNS_MAX) return -ENOENT;
   if (unit_number != GT_NO_UNIT && !unit) return -ENOENT;
-  gt_path *path = atomic_load_explicit(&nexus->paths[lun], memory_order_relaxed);
-  if (path && path->unit != unit) return -EBUSY;
-  if (path) {
-    publish(path, verdict);
+  gt_path *before = atomic_load_explicit(&nexus->paths[lun], memory_order_relaxed);
+  if (before && before->unit == unit) {
+    publish(before, verdict);
     return 0;
   }
-  if (!(path = make(nexus, lun, unit))) return -ENOMEM;
+  if (before && before->unit) return -EBUSY;
+  gt_path *path = make(nexus, lun, unit);
+  if (!path) return -ENOMEM;
   publish(path, verdict);
-  atomic_store_explicit(&nexus->paths[lun], path, memory_order_release);
+  if (before)
+    replace(before, path);
+  else
+    atomic_store_explicit(&nexus->paths[lun], path, memory_order_release);
   return 0;
 }
 
@@ -97,12 +109,7 @@ int gt_plane_set_path(gt_plane *plane, uint32_t nexus, uint32_t lun, uint32_t un
   return error;
 }
 
-void gt_path_retire(gt_path *path) {
-  publish(path, &(gt_verdict){0});
-  atomic_store_explicit(&path->nexus->paths[path->lun], NULL, memory_order_release);
-  path->orders++;
-  gt_nexus_ask(path->nexus, &path->clearing);
-}
+void gt_path_retire(gt_path *path) { replace(path, NULL); }
 
 int gt_plane_clear_path(gt_plane *plane, uint32_t number, uint32_t lun) {
   pthread_mutex_lock(&plane->lock);

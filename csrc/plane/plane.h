@@ -109,7 +109,8 @@ typedef struct gt_verdict {
 int gt_plane_set_port(gt_plane *plane, uint32_t nexus, uint16_t relative, uint16_t group, const char *name);
 /* Makes or changes the path; one atomic swap for tasks that come in from now on. A path that is made begins with the
  * unit attention 29h/00h of a new nexus. unit may be GT_NO_UNIT. -ENOENT no such nexus or unit; -EBUSY the LUN leads to
- * another unit (clear it first). Nexus numbers are not used again for a long time: an old one is -ENOENT. */
+ * another unit (clear it first); a path without a unit gives way to one with a unit, and at no moment is there none.
+ * Nexus numbers are not used again for a long time: an old one is -ENOENT. */
 int gt_plane_set_path(gt_plane *plane, uint32_t nexus, uint32_t lun, uint32_t unit, const gt_verdict *verdict);
 int gt_plane_clear_path(gt_plane *plane, uint32_t nexus, uint32_t lun); /* its tasks end with TASK ABORTED */
 /* Unit attention for a path; the same one pending already is not queued twice. Reported in the order of SAM-5 5.14.3

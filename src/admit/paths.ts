@@ -115,11 +115,11 @@ export class PathKeeper {
     return found;
   }
 
-  /** Another server wrote: whoever may only read is told with the next command. */
-  mediumChanged(device: string): void {
+  /** Another wrote: whoever did not is told with the next command. @param server one of those that may write did */
+  mediumChanged(device: string, server: boolean): void {
     for (const { session, paths } of this.#kept.values())
       for (const [lun, path] of paths)
-        if (path.device === device && path.verdict.writeProtected)
+        if (path.device === device && (path.verdict.writeProtected || !server))
           this.#options.plane.attention(session.nexus, lun, ...MEDIUM_MAY_HAVE_CHANGED);
   }
 
@@ -171,7 +171,6 @@ export class PathKeeper {
       if (lun === 0 && kept.place) {
         // The command that brought the key is still to be answered, on the path that would go.
         if (this.#inband.isBusy(nexus)) continue;
-        plane.clearPath(nexus, 0);
         kept.place = false;
       }
       kept.paths.set(lun, { device, unit, verdict });

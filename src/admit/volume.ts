@@ -1,6 +1,6 @@
-// Tells readers of a shared disk what another server wrote: extents that the data plane noted are taken every few
-// milliseconds while somebody may write, joined, and told to the broker. What could not be told yet is kept and joined
-// with what comes; nothing is forgotten, it only grows coarser.
+// Tells readers of a shared disk what somebody else wrote: extents that the data plane noted are taken every few
+// milliseconds while a server may write, joined, and told to the broker; what a copy job wrote comes when it ends. What
+// could not be told yet is kept and joined with what comes; nothing is forgotten, it only grows coarser.
 import type { Plane, WrittenExtent } from "../plane.js";
 import type { Timers } from "../sys/clock.js";
 import { mergeExtents } from "./volume-extents.js";
@@ -31,7 +31,8 @@ export interface VolumeWatchOptions {
 }
 
 interface Volume {
-  unit: number;
+  /** Absent: only a job wrote on it. */
+  unit?: number;
   pending: readonly WrittenExtent[];
   /** A message is on its way, or the next one has to wait. */
   busy: boolean;
@@ -55,15 +56,22 @@ export class VolumeWatch {
     if (this.#stopped) return;
     const watched = this.#options.watched();
     for (const [device, unit] of watched) {
-      const known = this.#volumes.get(device);
-      if (known?.unit === unit) continue;
-      if (known === undefined)
-        this.#volumes.set(device, { unit, pending: [], busy: false, sequence: this.#sequences.get(device) ?? 0 });
-      else known.unit = unit;
+      const volume = this.#volume(device);
+      if (volume.unit === unit) continue;
+      volume.unit = unit;
       // The first call starts the noting; what was noted before is told of too.
       this.#take(device);
     }
-    if (this.#volumes.size > 0) this.#timer ??= this.#options.timers.after(LOOK_MS, () => this.#look());
+    this.#arm();
+  }
+
+  /** Somebody who is no server wrote there. */
+  wrote(device: string, extents: readonly WrittenExtent[]): void {
+    if (this.#stopped || extents.length === 0) return;
+    const volume = this.#volume(device);
+    volume.pending = mergeExtents([...volume.pending, ...extents], EXTENTS_MAX);
+    if (!volume.busy) void this.#publish(device, volume);
+    this.#arm();
   }
 
   stop(): void {
@@ -81,13 +89,26 @@ export class VolumeWatch {
       if (watched.has(device) || volume.busy || volume.pending.length > 0) continue;
       this.#volumes.delete(device);
     }
-    if (!this.#stopped && this.#volumes.size > 0) this.#timer = this.#options.timers.after(LOOK_MS, () => this.#look());
+    this.#arm();
+  }
+
+  #arm(): void {
+    if (this.#stopped || this.#volumes.size === 0) return;
+    this.#timer ??= this.#options.timers.after(LOOK_MS, () => this.#look());
+  }
+
+  #volume(device: string): Volume {
+    const known = this.#volumes.get(device);
+    if (known !== undefined) return known;
+    const volume: Volume = { pending: [], busy: false, sequence: this.#sequences.get(device) ?? 0 };
+    this.#volumes.set(device, volume);
+    return volume;
   }
 
   #take(device: string): void {
     const volume = this.#volumes.get(device);
     if (volume === undefined) return;
-    const written = this.#options.plane.takeWrites(volume.unit);
+    const written = volume.unit === undefined ? [] : this.#options.plane.takeWrites(volume.unit);
     if (written.length > 0) {
       volume.pending = mergeExtents([...volume.pending, ...written], EXTENTS_MAX);
       this.#options.tell(device);

@@ -91,6 +91,18 @@ static void punts(void) {
   CHECK_EQ(gt_plane_pass(plane, punt.id), 0);
   job_wait(&j);
   CHECK(job_is(&j, GT_KEY_ILLEGAL_REQUEST, 0x2500));
+  TEST("a device takes that place at once; what waited for the supervisor there ends with TASK ABORTED");
+  job_fill(&j, &f, 9, "5f 00 00 00 00 00 00 00 18 00", GT_DIR_OUT, data, 24);
+  job_send(&j);
+  CHECK_EQ(gt_plane_take_punts(plane, &punt, 1), 1);
+  CHECK_EQ(gt_plane_set_path(plane, f.number, 9, 3, &everything), 0);
+  drain_home(&f);
+  CHECK_EQ(j.answers, 1);
+  CHECK_EQ(j.task.io.status, GT_STATUS_TASK_ABORTED);
+  CHECK_EQ(gt_plane_answer(plane, punt.id, GT_STATUS_GOOD, NULL, 0, answer, 8), -ENOENT);
+  CHECK_EQ(gt_plane_set_path(plane, f.number, 9, GT_NO_UNIT, &everything), -EBUSY);
+  quiet(&f, 9);
+  CHECK_EQ(job_run(&j, &f, 9, "00 00 00 00 00 00", GT_DIR_NONE, NULL, 0), GT_STATUS_GOOD);
   front_close(&f);
   gt_plane_close(plane);
 }

@@ -4,122 +4,36 @@ import { execFile, spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import test, { type ExecutionContext } from "ava";
-import { BridgeClient } from "../../src/control/client.js";
-import type { EventMessage } from "../../src/control/messages/events.js";
-import { readServerOptions } from "../../src/control/server-options.js";
-import { native } from "../../src/native/index.js";
-import type { Lu, ScsiAnswer } from "../../src/native/types.js";
-import { issueKey } from "../../tools/broker/key-commands.js";
-import { BRIDGE, type TestBridge } from "../lib/bridge.js";
-import { deviceTables, startPlant } from "../lib/job-plant.js";
-import { freePort } from "../lib/mosquitto.js";
+import test from "ava";
+import type { ScsiAnswer } from "../../src/native/types.js";
+import { STATUS } from "../../src/wire/names.js";
+import {
+  asc,
+  attentions,
+  events,
+  GOOD,
+  grant,
+  keyFor,
+  modeByte,
+  ONE,
+  read,
+  revoke,
+  startGate,
+  TARGET,
+  TWO,
+  until,
+  write,
+  write10,
+} from "../lib/gate-plant.js";
 
 const run = promisify(execFile);
-const TARGET = "iqn.2024-01.org.example:gate";
-const ONE = "iqn.2024-01.org.example:one";
-const TWO = "iqn.2024-01.org.example:two";
 const TIMEOUT_MS = 30_000;
-const TEST_UNIT_READY = new Uint8Array(6);
-const GOOD = 0;
 const ABORTED_OR_GONE = /write failed/;
-
-async function start(t: ExecutionContext, more = "", zones = "") {
-  const port = await freePort();
-  const plant = await startPlant(t, {
-    devices: (directory) => `${deviceTables({
-      disks: { disk0: { path: join(directory, "disk0") }, disk1: { path: join(directory, "disk1") } },
-    }).replaceAll("block_bytes = 512", `block_bytes = 512\nsize_mib = 16\n${more}`)}
-[iscsi]
-portals = ["127.0.0.1:${port}"]
-[[target]]
-name = "${TARGET}"
-luns = [{ lun = 0, device = "disk0" }, { lun = 3, device = "disk1" }]
-${zones}
-`,
-  });
-  const portal = `127.0.0.1:${port}`;
-  const open = async (initiator: string, lun = 0): Promise<Lu> => {
-    const lu = await native.openLu({ transport: "iscsi", portal, target: TARGET, lun, initiator });
-    t.teardown(() => lu.close());
-    return lu;
-  };
-  return { ...plant, portal, open };
-}
-
-interface Grant {
-  readonly right?: readonly string[];
-  readonly device?: readonly string[];
-  readonly lifeMs?: number;
-}
-
-const keyFor = (bridge: TestBridge, initiator: string, { right, device, lifeMs }: Grant = {}) =>
-  issueKey(bridge.home, {
-    bridge: BRIDGE,
-    holder: `initiator:${initiator}`,
-    device: device ?? ["disk0"],
-    right: right ?? ["read", "write"],
-    priority: 100,
-    lifeMs: lifeMs ?? 3_600_000,
-  });
-
-async function grant(bridge: TestBridge, initiator: string, want: Grant = {}): Promise<Uint8Array> {
-  const key = keyFor(bridge, initiator, want);
-  await bridge.session.install(key);
-  return key.content.id;
-}
-
-const revoke = (bridge: TestBridge, id: Uint8Array): Promise<unknown> =>
-  bridge.session.client.send("key.revoke", {
-    order: bridge.home.issuer().revoke({ audience: [BRIDGE], ids: [id] }, Date.now()).token,
-  });
-
-const write10 = (lba: number, blocks: number): Uint8Array =>
-  Uint8Array.of(0x2a, 0, 0, 0, lba >> 8, lba & 0xff, 0, 0, blocks, 0);
-const write = (lu: Lu, lba: number, blocks = 8): Promise<ScsiAnswer> =>
-  lu.execute(write10(lba, blocks), { dataOut: new Uint8Array(512 * blocks).fill(0x5a) });
-const read = (lu: Lu, lba: number): Promise<ScsiAnswer> =>
-  lu.execute(Uint8Array.of(0x28, 0, 0, 0, 0, lba, 0, 0, 1, 0), { dataIn: 512 });
-const asc = ({ sense }: ScsiAnswer): readonly (number | undefined)[] => [sense[2], sense[12], sense[13]];
-const modeByte = async (lu: Lu): Promise<number> =>
-  (await lu.execute(Uint8Array.of(0x1a, 8, 0x3f, 0, 255, 0), { dataIn: 255 })).data[2] ?? -1;
-
-/** Unit attentions that wait, until the unit is ready or something else is said. */
-async function attentions(lu: Lu): Promise<readonly string[]> {
-  const told: string[] = [];
-  for (let turn = 0; turn < 10; turn++) {
-    const { status, sense } = await lu.execute(TEST_UNIT_READY);
-    if (status === GOOD || ((sense[2] ?? 0) & 0x0f) !== 6) break;
-    told.push(`${sense[12]?.toString(16)}/${sense[13]?.toString(16)}`);
-  }
-  return told;
-}
-
-/** Asks again until it is so: what the daemon does by itself is waited for, not timed. */
-async function until<T>(ask: () => Promise<T>, isSo: (found: T) => boolean): Promise<T> {
-  for (let turn = 0; ; turn++) {
-    const found = await ask();
-    if (isSo(found) || turn === 400) return found;
-    await new Promise((resolve) => setTimeout(resolve, 25));
-  }
-}
-
-function events(t: ExecutionContext, mqttPort: number): EventMessage[] {
-  const heard: EventMessage[] = [];
-  const client = new BridgeClient({
-    bridgeId: BRIDGE,
-    server: readServerOptions({ url: `mqtt://127.0.0.1:${mqttPort}`, clientId: "listener" }),
-    onEvent: (event) => heard.push(event),
-  });
-  client.start();
-  t.teardown(() => client.stop());
-  return heard;
-}
 
 test.serial(
   "a read-only key: WRITE PROTECTED for writes, WP in MODE SENSE; every refusal is counted and told",
   async (t) => {
-    const { bridge, open } = await start(t);
+    const { bridge, open } = await startGate(t);
     const heard = events(t, bridge.options.mqttPort);
     await grant(bridge, ONE, { right: ["read"] });
     const lu = await open(ONE);
@@ -144,7 +58,7 @@ test.serial(
 test.serial(
   "a key that ends by itself takes its device away, aborts nothing of others, and leaves a unit attention",
   async (t) => {
-    const { bridge, open } = await start(t);
+    const { bridge, open } = await startGate(t);
     await grant(bridge, ONE, { device: ["disk1"] });
     const [zero, three] = [await open(ONE, 0), await open(ONE, 3)];
     await attentions(three);
@@ -155,7 +69,7 @@ test.serial(
     t.is((await write(zero, 0)).status, GOOD);
     const ended = await until(
       () => write(zero, 0),
-      ({ status }) => status !== GOOD,
+      ({ status }) => status === STATUS.CHECK_CONDITION, // What was under way ends with TASK ABORTED.
     );
     t.true([0x25, 0x3f].includes(ended.sense[12] ?? 0), "LOGICAL UNIT NOT SUPPORTED, or told of it first");
     const told = await until(
@@ -168,7 +82,7 @@ test.serial(
 );
 
 test.serial("a write right that ends before the read right goes alone", async (t) => {
-  const { bridge, open } = await start(t);
+  const { bridge, open } = await startGate(t);
   await grant(bridge, ONE, { right: ["read"] });
   const lu = await open(ONE);
   await grant(bridge, ONE, { lifeMs: 5000 });
@@ -190,7 +104,7 @@ test.serial("a write right that ends before the read right goes alone", async (t
 });
 
 test.serial("a key that is revoked in the middle of QEMU's writes ends them", async (t) => {
-  const { bridge, portal } = await start(t);
+  const { bridge, portal } = await startGate(t);
   const id = await grant(bridge, ONE);
   const image = `driver=raw,file.driver=iscsi,file.transport=tcp,file.portal=${portal},file.target=${TARGET},file.lun=0,file.initiator-name=${ONE}`;
   const child = spawn("qemu-io", ["--image-opts", image], { stdio: ["pipe", "pipe", "pipe"] });
@@ -231,7 +145,7 @@ devices = ["disk1"]
 name = "z2"
 initiators = ["${TWO}"]
 devices = ["disk0", "disk1"]`;
-  const { bridge, portal, open } = await start(t, "", zones);
+  const { bridge, portal, open } = await startGate(t, { tables: zones });
   for (const initiator of [ONE, TWO]) await grant(bridge, initiator, { device: ["class:disk"] });
   const list = async (initiator: string): Promise<readonly string[]> => {
     const { stdout } = await run("iscsi-ls", ["-i", initiator, "-s", `iscsi://${portal}`], { timeout: TIMEOUT_MS });
@@ -246,7 +160,7 @@ devices = ["disk0", "disk1"]`;
 });
 
 test.serial("a server brings its key itself, and only its own", async (t) => {
-  const { bridge, portal, open } = await start(t);
+  const { bridge, portal, open } = await startGate(t);
   const file = join(bridge.options.directory, "key");
   const agent = (initiator: string) =>
     run(
@@ -294,7 +208,7 @@ test.serial("a server brings its key itself, and only its own", async (t) => {
 test.serial(
   "of two with keys to write the older one writes, until the broker moves it; that holds over kill -9",
   async (t) => {
-    const { bridge, open } = await start(t);
+    const { bridge, open } = await startGate(t);
     await grant(bridge, ONE);
     await new Promise((resolve) => setTimeout(resolve, 1100));
     await grant(bridge, TWO);
@@ -347,7 +261,7 @@ test.serial(
 );
 
 test.serial("readers are told what another server wrote, over MQTT and by unit attention", async (t) => {
-  const { bridge, open } = await start(t, "tell_readers = true");
+  const { bridge, open } = await startGate(t, { more: "tell_readers = true" });
   const heard = events(t, bridge.options.mqttPort);
   await grant(bridge, ONE);
   await grant(bridge, TWO, { right: ["read"] });

@@ -13,7 +13,7 @@ import { BridgeSession, type Watcher } from "../../tools/broker/session.js";
 import { type Daemon, startDaemon } from "../../tools/demo/daemon.js";
 
 export const BRIDGE = "test-bridge";
-const ONLINE_MS = 20_000;
+const ONLINE_MS = 60_000;
 
 export interface BridgeOptions {
   readonly directory: string;

@@ -107,3 +107,26 @@ test("when nobody may write any more the last writes are told, and the looking e
   await turn();
   t.is(sent[1]?.sequence, 2, "numbers go on");
 });
+
+test("what a job wrote is told though no server may write, and the looking ends", async (t) => {
+  const { clock, sent, way, made } = watch();
+  way.watched = new Map();
+  made.wrote("disk9", [extent(5, 5), extent(10, 1)]);
+  t.deepEqual(sent, [{ device: "disk9", sequence: 1, extents: [extent(5, 6)] }]);
+  await turn();
+  clock.advance(200);
+  t.is(clock.pending, 0);
+});
+
+test("what a job wrote while nobody could be told is told with what comes", async (t) => {
+  const { clock, written, sent, way, made } = watch();
+  made.changed();
+  way.publish = () => Promise.reject(new Error("away"));
+  made.wrote("disk0", [extent(5, 1)]);
+  await turn();
+  written.push(extent(50, 1));
+  way.publish = () => Promise.resolve();
+  clock.advance(1100);
+  await turn();
+  t.deepEqual(sent[1]?.extents, [extent(5, 1), extent(50, 1)]);
+});
