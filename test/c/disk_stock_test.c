@@ -148,6 +148,15 @@ static void while_it_runs(void) {
   gt_device_unref(device);
 }
 
+static void spoil(const char *name, off_t at) {
+  uint8_t byte = 0;
+  int fd = open(rig_path(name), O_RDWR);
+  CHECK_EQ(pread(fd, &byte, 1, at), 1);
+  byte ^= 0x20;
+  CHECK_EQ(pwrite(fd, &byte, 1, at), 1);
+  close(fd);
+}
+
 static void failure_mode(void) {
   for (int ause = 0; ause < 2; ause++) {
     gt_device *device = open_disk("failed", false, false, 0);
@@ -182,6 +191,22 @@ static void failure_mode(void) {
     CHECK(!there("failed.sanitize"));
     gt_device_unref(device);
   }
+  TEST("a disk that may not be written cannot go on with a sanitize: it has failed; a record that is damaged is none");
+  gt_device *device = open_disk("failed", false, false, 0);
+  rig r = rig_attach(device);
+  uint8_t list[5] = {1, 0, 0, 1, 0x5A};
+  gt_device_pace(device, 1 << 20);
+  rig_run(&r, "48 81 00 00 00 00 00 00 05 00", GT_DIR_OUT, list, sizeof list);
+  GOOD(&r);
+  gt_device_unref(device);
+  CHECK(there("failed.sanitize"));
+  device = open_disk("failed", false, true, 0);
+  r = rig_attach(device);
+  rig_none(&r, "00 00 00 00 00 00");
+  FAILS(&r, 3, 0x3103);
+  gt_device_unref(device);
+  spoil("failed.sanitize", 40);
+  open_disk("failed", false, false, -EBADMSG);
   TEST("a record that is none of this program's keeps the disk from being opened");
   FILE *file = fopen(rig_path("failed.sanitize"), "w");
   fputs("hello", file);
@@ -208,6 +233,7 @@ static void atomic_writes(void) {
   rig r = rig_attach(device);
   uint8_t data[4 * BYTES];
   TEST("WRITE ATOMIC writes all of its blocks, durably, and leaves nothing in its journal");
+  write_byte(&r, 17, 0x11); /* waits in the cache, and must not come over it later */
   memset(data, 0x77, sizeof data);
   rig_run(&r, "9c 00 00 00 00 00 00 00 00 10 00 00 00 04 00 00", GT_DIR_OUT, data, sizeof data);
   GOOD(&r);
@@ -237,6 +263,10 @@ static void atomic_writes(void) {
   gt_device_unref(device);
   put_journal("atom.atomic", 16, 0x55, true);
   open_disk("atom", false, true, -EROFS);
+  device = open_disk("atom", false, false, 0);
+  gt_device_unref(device);
+  put_journal("atom.atomic", 16, 0x55, false);
+  spoil("atom.atomic", 15); /* the header: what it says of the place is not believed */
   device = open_disk("atom", false, false, 0);
   r = rig_attach(device);
   CHECK_EQ(read_bytes(&r, 16), 0x9999);
