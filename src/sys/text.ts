@@ -49,10 +49,16 @@ const indented = (text: string, indent: string): string => text.replace(/^/gm, i
 /** Times are shown as times, byte counts with their unit. */
 function value(name: string, inner: unknown): string {
   if (inner === undefined || inner === null) return "";
-  if (Array.isArray(inner)) return inner.length === 0 ? "none" : inner.join(",");
+  if (Array.isArray(inner)) return inner.length === 0 ? "none" : inner.map(short).join(",");
   if (name === "bytesPerS") return `${byteSize(Number(inner))}/s`;
   if (/^(bytes|.*Bytes$|bytes(Done|Total))/.test(name) && /^\d+$/.test(String(inner))) return byteSize(Number(inner));
-  if (/(submitted|started|ended|expires|notBefore)Ms$|^sinceMs$/.test(name))
-    return new Date(Number(inner)).toISOString();
+  if (/(submitted|started|ended|expires|notBefore)Ms$|^(since|first|last)Ms$/.test(name))
+    return new Date(Number(inner)).toISOString().replace(/\.\d+Z$/, "Z");
   return String(inner);
+}
+
+/** A LUN of a session in a list of them; what went over it is in --json. */
+function short(inner: unknown): string {
+  const { lun, device } = (typeof inner === "object" && inner !== null ? inner : {}) as Row;
+  return lun === undefined ? String(inner) : `${String(lun)}:${String(device)}`;
 }
