@@ -274,6 +274,7 @@ static void atomic_writes(void) {
   memset(data, 0x42, sizeof data);
   rig_run(&r, "9c 00 00 00 00 00 00 00 00 10 00 00 00 01 00 00", GT_DIR_OUT, data, BYTES);
   GOOD(&r);
+  put_journal("atom.atomic", 16, 0x42, false); /* as if emptying it had failed */
   rig_none(&r, "48 02 00 00 00 00 00 00 00 00");
   GOOD(&r);
   CHECK(stat(rig_path("atom.atomic"), &status) == 0 && status.st_size == 0);
