@@ -14,22 +14,23 @@ import { ControlDoor } from "./control/door.js";
 import { DurableChunkStore } from "./control/durable-chunk-store.js";
 import { registerCommands } from "./control/job-commands.js";
 import { keyCount } from "./control/key-pages.js";
-import { decodeChunk } from "./control/list-chunk.js";
-import { ListReceiver, type WholeList } from "./control/list-receiver.js";
+import { ListReceiver } from "./control/list-receiver.js";
+import { listSourceOf } from "./control/list-source.js";
 import { ReportPublisher } from "./control/report-publisher.js";
 import { registerServerCommands } from "./control/server-commands.js";
-import type { ListSource } from "./copy/job-context.js";
 import { JobQueue } from "./copy/job-queue.js";
 import { Journal } from "./copy/journal.js";
 import { runJob } from "./copy/run-job.js";
 import { checkSpec } from "./copy/spec-check.js";
 import { DeviceRegistry } from "./device/registry.js";
+import { zoned } from "./fabric/lun-map.js";
 import type { Native } from "./native/types.js";
 import { Servers } from "./servers.js";
 import { serverOptions, waitForRestart } from "./settings.js";
 import { lockState } from "./state-lock.js";
 import { type Clock, systemClock, systemTimers } from "./sys/clock.js";
 import type { Config } from "./sys/config.js";
+import { MOVER } from "./sys/config-fabric.js";
 import { messageOf } from "./sys/errors.js";
 import type { Logger } from "./sys/log.js";
 import { LogLimit } from "./sys/log-limit.js";
@@ -141,6 +142,7 @@ async function start(
       time,
       timers: systemTimers,
       bytesOf: (spec) => (spec.listId === undefined ? undefined : listSource.header(spec.listId)?.bytes),
+      zoned: (device) => zoned(config.zone, MOVER, device),
     }),
     run: reservations.running(tellingWrites(runJob, (device, extents) => servers.wrote(device, extents))),
     mayStart: (spec) => reservations.mayStart(spec),
@@ -277,27 +279,6 @@ async function start(
       return waiting;
     },
     stop,
-  };
-}
-
-function listSourceOf(lists: ListReceiver, chunks: DurableChunkStore): ListSource {
-  const whole = (listId: string): WholeList | undefined => {
-    try {
-      return lists.whole(listId);
-    } catch {
-      // Unknown or not whole: for a job both mean that there is no list to work from.
-      return undefined;
-    }
-  };
-  return {
-    header: (listId) => whole(listId)?.header,
-    device: (listId) => whole(listId)?.device,
-    async read(listId, index) {
-      const bytes = await chunks.get(listId, index);
-      if (bytes === undefined) throw new Error(`chunk ${index} of list ${listId} is gone`);
-      return decodeChunk(bytes, index);
-    },
-    hold: (listId) => lists.hold(listId),
   };
 }
 

@@ -1,7 +1,8 @@
 // The gate as the queue of jobs sees it: judges a job against the key ring, and watches its grant while it runs.
-import type { Admit } from "../copy/admission.js";
+import { type Admit, devicesOf } from "../copy/admission.js";
 import type { JobSpec } from "../job.js";
 import type { Timers } from "../sys/clock.js";
+import { GantryError } from "../sys/errors.js";
 import { admitJob } from "./admitted.js";
 import { GateWatch } from "./gate-watch.js";
 import type { KeyRing } from "./key-ring.js";
@@ -13,11 +14,14 @@ export interface JobGateOptions {
   readonly timers: Timers;
   /** Data bytes that a job is to move, where its list tells. */
   readonly bytesOf: (spec: JobSpec) => bigint | undefined;
+  /** Whether zones let the copy engine see a device. */
+  readonly zoned: (device: string) => boolean;
 }
 
 export function jobGate(options: JobGateOptions): Admit {
   return (spec) => {
-    const { ring } = options;
+    const { ring, zoned } = options;
+    for (const { device } of devicesOf(spec)) if (!zoned(device)) throw outOfZone(spec, device);
     const job = admitJob(spec, ring, options.time.nowMs(), options.bytesOf(spec));
     return {
       job,
@@ -32,3 +36,10 @@ export function jobGate(options: JobGateOptions): Admit {
     };
   };
 }
+
+const outOfZone = ({ jobId }: JobSpec, device: string): GantryError =>
+  new GantryError(
+    "GATE_ZONE",
+    `Job ${jobId} may not use ${device}: no zone has both it and the copy engine; add "mover" to one that has it.`,
+    { details: { device } },
+  );

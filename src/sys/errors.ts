@@ -99,6 +99,7 @@ export const ERRORS = {
   GATE_PRIORITY: row("refused", "The job asks for a higher priority than its key allows."),
   GATE_REFUSED: row("refused", "At least one leg of the job is not admitted; `details.refusals` says which and why."),
   GATE_RIGHT: row("refused", "The key covers the device but not what the job wants to do with it."),
+  GATE_ZONE: row("refused", "No zone has both the device and the copy engine; add `mover` to one that has the device."),
   KEY_ALGORITHM: row("refused", "The key is signed with an algorithm that is not taken; sign with EdDSA over Ed25519."),
   KEY_AUDIENCE_WRONG: row("refused", "The key was issued for another bridge."),
   KEY_CHAP_WRONG: row(

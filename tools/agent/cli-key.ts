@@ -71,7 +71,9 @@ async function refusal(lu: Lu, answer: ScsiAnswer): Promise<Error> {
   } catch {
     // Not a bridge, or one that is out of reach by now: what the device said is all there is.
   }
-  return new GantryError("AGENT_KEY_REFUSED", `The device did not take the key: ${words}.`, { details: { sense: words } });
+  return new GantryError("AGENT_KEY_REFUSED", `The device did not take the key: ${words}.`, {
+    details: { sense: words },
+  });
 }
 
 const inWords = ({ sense, status: ended }: ScsiAnswer): string =>
