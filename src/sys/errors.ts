@@ -139,6 +139,10 @@ export const ERRORS = {
   KEY_SIGNATURE_WRONG: row("refused", "The signature does not match: the key was changed on the way or is forged."),
   // wire
   CBOR_INVALID: row("input", "The bytes are not CBOR in the strict form that keys use."),
+  COPY_REFUSED: row(
+    "input",
+    "A third-party copy breaks a rule of SPC-4 or SBC-3, or was aborted; the message says which and where, `details` has the sense code.",
+  ),
   HEX_INVALID: row("input", "The text is not hexadecimal."),
   SCSI_DATA_INVALID: row("device", "A device's answer contradicts the standard; the message says where."),
   SCSI_DATA_TRUNCATED: row("device", "A device's answer is shorter than what it says or must have."),
