@@ -9,6 +9,7 @@ import { keyTargets } from "./targets/keys.js";
 import { messageTargets } from "./targets/messages.js";
 import { recordTargets } from "./targets/records.js";
 import { scsiTargets } from "./targets/scsi.js";
+import { xcopyTargets } from "./targets/xcopy.js";
 
 export const TARGETS: readonly Target[] = [
   ...cborTargets,
@@ -16,6 +17,7 @@ export const TARGETS: readonly Target[] = [
   ...keyTargets,
   ...inbandTargets,
   ...scsiTargets,
+  ...xcopyTargets,
   ...archiveTargets,
   ...recordTargets,
   ...hostTargets,
