@@ -229,8 +229,11 @@ static uint64_t work(gt_cmd *cmd) {
   bool faulty =
       atomic_load_explicit(&cmd->device->fault_count, memory_order_acquire) != 0 && gt_fault_take(cmd, &fault);
   bool silent = faulty && fault.status == GT_STATUS_GOOD && fault.outcome == GT_DELIVERED;
-  if (!faulty || fault.after || silent) {
-    if (!cmd->device->class->admit || cmd->device->class->admit(cmd)) cmd->row->run(cmd);
+  if ((!faulty || fault.after || silent) && (!cmd->device->class->admit || cmd->device->class->admit(cmd))) {
+    if (cmd->row->flags & GT_ROW_TAKES || !gt_take_rest(cmd->io))
+      cmd->row->run(cmd);
+    else
+      gt_fail(cmd, GT_KEY_ABORTED_COMMAND, GT_ASC_COMMUNICATION_FAILURE);
   }
   if (!faulty) return 0;
   if (!silent) gt_fault_answer(cmd, &fault);

@@ -103,6 +103,7 @@ static void disk_destroy(gt_device *device) {
   gt_sanitize_free(disk);
   gt_disk_cache_free(disk);
   gt_disk_journal_free(disk);
+  gt_disk_map_free(disk);
   close(disk->fd);
   gt_disk_stripes_free(disk);
   gt_device_fini(device);
@@ -113,13 +114,14 @@ static void disk_destroy(gt_device *device) {
 #define L8 L4, L4
 #define RW (GT_ROW_MEDIUM | GT_ROW_LBA)
 #define WW (GT_ROW_MEDIUM | GT_ROW_LBA | GT_ROW_WRITES)
+#define WT (WW | GT_ROW_TAKES)
 #define SANITIZE (GT_ROW_MEDIUM | GT_ROW_WRITES | GT_ROW_FILE)
 enum { NONE = GT_NO_ACTION };
 
 static const gt_row disk_rows[] = {
     GT_SPC_ROWS,
     {GT_READ_6, 6, NONE, RW, gt_disk_read, {0, 0x1F, 0xFF, 0xFF, 0xFF}},
-    {GT_WRITE_6, 6, NONE, WW, gt_disk_write, {0, 0x1F, 0xFF, 0xFF, 0xFF}},
+    {GT_WRITE_6, 6, NONE, WT, gt_disk_write, {0, 0x1F, 0xFF, 0xFF, 0xFF}},
     {GT_START_STOP_UNIT, 6, NONE, GT_ROW_LOCKED, gt_disk_start_stop, {0, 0x01, 0, 0x0F, 0xF7}},
     {GT_PREVENT_ALLOW_MEDIUM_REMOVAL, 6, NONE, GT_ROW_LOCKED | GT_ROW_REMOVABLE, gt_spc_prevent, {0, 0, 0, 0, 0x01}},
     {GT_LOG_SENSE, 10, NONE, GT_ROW_ALWAYS, gt_disk_log_sense, {0, 0, 0xFF, 0xFF, 0, 0xFF, 0xFF, 0xFF, 0xFF}},
@@ -129,7 +131,7 @@ static const gt_row disk_rows[] = {
     {GT_SANITIZE, 10, 0x1F, SANITIZE, gt_sanitize_exit_failure, {0, 0xBF, 0, 0, 0, 0, 0, 0xFF, 0xFF}},
     {GT_READ_CAPACITY_10, 10, NONE, GT_ROW_MEDIUM, gt_disk_read_capacity_10, {0}},
     {GT_READ_10, 10, NONE, RW, gt_disk_read, {0, 0x18, L4, 0x1F, 0xFF, 0xFF}},
-    {GT_WRITE_10, 10, NONE, WW, gt_disk_write, {0, 0x18, L4, 0x1F, 0xFF, 0xFF}},
+    {GT_WRITE_10, 10, NONE, WT, gt_disk_write, {0, 0x18, L4, 0x1F, 0xFF, 0xFF}},
     {GT_WRITE_AND_VERIFY_10, 10, NONE, WW, gt_disk_write_and_verify, {0, 0x16, L4, 0x1F, 0xFF, 0xFF}},
     {GT_VERIFY_10, 10, NONE, RW, gt_disk_verify, {0, 0x16, L4, 0x1F, 0xFF, 0xFF}},
     {GT_PRE_FETCH_10, 10, NONE, RW, gt_disk_pre_fetch, {0, 0x02, L4, 0x1F, 0xFF, 0xFF}},
@@ -143,7 +145,7 @@ static const gt_row disk_rows[] = {
      {0, 1, 0, 0, 0, 0, 0x1F, 0xFF, 0xFF}},
     {GT_READ_16, 16, NONE, RW, gt_disk_read, {0, 0x18, L8, L4, 0x1F}},
     {GT_COMPARE_AND_WRITE, 16, NONE, WW, gt_disk_compare_and_write, {0, 0x18, L8, 0, 0, 0, 0xFF, 0x1F}},
-    {GT_WRITE_16, 16, NONE, WW, gt_disk_write, {0, 0x18, L8, L4, 0x1F}},
+    {GT_WRITE_16, 16, NONE, WT, gt_disk_write, {0, 0x18, L8, L4, 0x1F}},
     {GT_ORWRITE_16, 16, NONE, WW, gt_disk_orwrite, {0, 0x18, L8, L4, 0x1F}},
     {GT_WRITE_AND_VERIFY_16, 16, NONE, WW, gt_disk_write_and_verify, {0, 0x16, L8, L4, 0x1F}},
     {GT_VERIFY_16, 16, NONE, RW, gt_disk_verify, {0, 0x16, L8, L4, 0x1F}},
@@ -159,7 +161,7 @@ static const gt_row disk_rows[] = {
     {GT_SERVICE_ACTION_IN_16, 16, GT_SAI_GET_LBA_STATUS, GT_ROW_MEDIUM, gt_disk_lba_status, {0, 0x1F, L8, L4}},
     {GT_WRITE_ATOMIC_16, 16, NONE, WW | GT_ROW_FILE, gt_disk_write_atomic, {0, 0x18, L8, 0xFF, 0xFF, 0xFF, 0xFF, 0x1F}},
     {GT_READ_12, 12, NONE, RW, gt_disk_read, {0, 0x18, L8, 0x1F}},
-    {GT_WRITE_12, 12, NONE, WW, gt_disk_write, {0, 0x18, L8, 0x1F}},
+    {GT_WRITE_12, 12, NONE, WT, gt_disk_write, {0, 0x18, L8, 0x1F}},
     {GT_WRITE_AND_VERIFY_12, 12, NONE, WW, gt_disk_write_and_verify, {0, 0x16, L8, 0x1F}},
     {GT_VERIFY_12, 12, NONE, RW, gt_disk_verify, {0, 0x16, L8, 0x1F}},
     {GT_READ_DEFECT_DATA_12, 12, NONE, GT_ROW_MEDIUM, gt_disk_read_defects_12, {0, 0x1F, L4, L4}},
@@ -289,7 +291,9 @@ static void take_options(gt_disk *disk, const gt_disk_options *options) {
 static int open_parts(gt_disk *disk, const gt_disk_options *options, char *err, size_t err_len) {
   int error = open_backing(disk, options, err, err_len);
   if (!error && options->volatile_cache) error = gt_disk_cache_make(disk);
-  return error ? error : open_records(disk, options, err, err_len);
+  if (!error) error = open_records(disk, options, err, err_len);
+  if (!error) gt_disk_map_make(disk);
+  return error;
 }
 
 int gt_disk_open(const gt_disk_options *options, gt_device **out, char *err, size_t err_len) {
@@ -310,6 +314,7 @@ int gt_disk_open(const gt_disk_options *options, gt_device **out, char *err, siz
   gt_sanitize_free(disk);
   gt_disk_cache_free(disk);
   gt_disk_journal_free(disk);
+  gt_disk_map_free(disk);
   gt_disk_stripes_free(disk);
   if (disk->fd >= 0) close(disk->fd);
   free(disk);

@@ -30,6 +30,8 @@ typedef struct gt_disk {
   struct gt_disk_cache *cache; /* NULL: blocks go into the file at once */
   gt_disk_journal *journal;    /* NULL: a block device is behind it, and so for the next */
   gt_sanitize *sanitize;
+  uint8_t *map; /* the file, where data may be received to (disk_map.c); NULL: nowhere. Nothing here looks at it */
+  size_t map_bytes;
   pthread_rwlock_t stripes[GT_DISK_STRIPES];
 } gt_disk;
 
@@ -56,6 +58,12 @@ int gt_disk_stripes_make(gt_disk *disk);
 void gt_disk_stripes_free(gt_disk *disk);
 /* Asked while stripes are held: has no SANITIZE begun since the command was admitted? False: answered. */
 bool gt_disk_still_ready(gt_cmd *cmd);
+
+/* Data-out that is still in a socket goes into the file without a copy on its way, where that can be. Stripes held. */
+void gt_disk_map_make(gt_disk *disk);
+void gt_disk_map_free(gt_disk *disk);
+/* Takes up to `bytes` of what is absent to `offset`; *done: so many are there. What is not is left absent. */
+void gt_disk_map_take(const gt_disk *disk, gt_io *io, uint64_t bytes, uint64_t offset, uint64_t *done);
 
 /* Whole transfers of blocks: 0, or a negative errno with *done = bytes moved before it. The first two by way of the
  * volatile cache, if the disk has one; the others straight from and to the file. */

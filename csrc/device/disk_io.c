@@ -100,6 +100,7 @@ void gt_disk_write_failed(gt_cmd *cmd, int error, uint64_t lba) {
   if (error == -ENOSPC || error == -EDQUOT || error == -EFBIG)
     return gt_fail(cmd, GT_KEY_DATA_PROTECT, GT_ASC_SPACE_ALLOCATION_FAILED);
   if (error == -EIO) return medium_error(cmd, GT_ASC_WRITE_ERROR, lba);
+  if (error == -ECONNABORTED) return gt_fail(cmd, GT_KEY_ABORTED_COMMAND, GT_ASC_COMMUNICATION_FAILURE);
   gt_fail(cmd, GT_KEY_HARDWARE_ERROR, GT_ASC_INTERNAL_TARGET_FAILURE);
 }
 
@@ -164,6 +165,27 @@ static int write_sent(const gt_disk *disk, const uint8_t *data, uint64_t bytes, 
   return error || !part ? error : write_part(disk, data + *done, part, offset + *done);
 }
 
+/* The same of data that is not all there yet: what is goes into the file, the rest is received into it; where that does
+ * not work, it goes by the buffer of the command, as a part of a block always does. */
+static int write_taken(gt_cmd *cmd, const uint8_t *data, uint64_t offset, uint64_t *done) {
+  gt_disk *disk = gt_disk_of(cmd);
+  gt_io *io = cmd->io;
+  uint64_t bytes = cmd->moved, there = io->data_len - io->absent, more = 0;
+  if (there >= bytes || bytes % disk->block_bytes) {
+    if (gt_take_rest(io)) return -ECONNABORTED;
+    return write_sent(disk, data, bytes, offset, done);
+  }
+  int error = gt_disk_pwrite(disk, data, there, offset, done);
+  if (error) return error;
+  gt_disk_map_take(disk, io, bytes - there, offset + there, &more);
+  *done += more;
+  if (*done == bytes) return 0;
+  if (gt_take_rest(io)) return -ECONNABORTED;
+  error = gt_disk_pwrite(disk, data + *done, bytes - *done, offset + *done, &more);
+  *done += more;
+  return error;
+}
+
 /* Writes the span, or what of it was sent (then the span is that), and says how it went; the answer is made here only
  * when it failed. unit: what was sent has to be a multiple of that; 1: a part of a block is written, too, so that what
  * is answered with GOOD and a residual overflow is there. */
@@ -176,7 +198,7 @@ static bool write_span(gt_cmd *cmd, gt_span *span, uint32_t unit) {
   span->blocks = cmd->moved / disk->block_bytes + in_part;
   uint64_t held = gt_disk_hold(disk, span, in_part);
   bool ready = gt_disk_still_ready(cmd);
-  int error = ready ? write_sent(disk, data, cmd->moved, span->lba * disk->block_bytes, &done) : 0;
+  int error = ready ? write_taken(cmd, data, span->lba * disk->block_bytes, &done) : 0;
   gt_disk_let_go(disk, held);
   if (!error) return ready;
   gt_disk_write_failed(cmd, error, span->lba + done / disk->block_bytes);

@@ -34,6 +34,7 @@ enum gt_row_flags {
   GT_ROW_REMOVABLE = 64, /* disk: offered where the medium can be ejected */
   GT_ROW_FILE = 128,     /* disk: offered where a file is behind it, beside which records can be kept */
   GT_ROW_ALWAYS = 256,   /* executed while nothing else is: SANITIZE runs, or has failed */
+  GT_ROW_TAKES = 1024,   /* data-out that is not there yet is taken by the handler; all others find it there */
   GT_ROW_BRIDGE = 512,   /* told of by REPORT SUPPORTED OPERATION CODES; the bridge answers it in the device's place */
 };
 
@@ -165,6 +166,9 @@ void gt_moves(gt_cmd *cmd, uint64_t bytes);
 void gt_reply(gt_cmd *cmd, const uint8_t *data, size_t length, size_t allocation_length);
 /* Parameter list of `length` bytes, or NULL after having answered that it is not there. */
 const uint8_t *gt_parameters(gt_cmd *cmd, size_t length);
+
+/* Brings what data-out is not there yet to where it belongs. 0 or a negative errno. */
+int gt_take_rest(gt_io *io);
 
 /* fault.c */
 bool gt_fault_take(gt_cmd *cmd, gt_fault *out);

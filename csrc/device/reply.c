@@ -1,6 +1,7 @@
 /* How a command handler answers: status and sense, parameter data, residuals. */
 #include "device/impl.h"
 
+#include <errno.h>
 #include <string.h>
 
 void gt_check(gt_cmd *cmd, const gt_sense *sense) {
@@ -33,6 +34,14 @@ void gt_fail_parameter(gt_cmd *cmd, unsigned byte, int bit) {
 uint32_t gt_room(const gt_cmd *cmd) { return cmd->io->dir == GT_DIR_IN && cmd->io->data ? cmd->io->data_len : 0; }
 
 uint32_t gt_offered(const gt_cmd *cmd) { return cmd->io->dir == GT_DIR_OUT && cmd->io->data ? cmd->io->data_len : 0; }
+
+int gt_take_rest(gt_io *io) {
+  while (io->absent) {
+    ssize_t n = io->take(io, (uint8_t *)io->data + (io->data_len - io->absent), io->absent);
+    if (n <= 0) return n ? (int)n : -EPIPE;
+  }
+  return 0;
+}
 
 void gt_moves(gt_cmd *cmd, uint64_t bytes) {
   int64_t left = (int64_t)cmd->io->data_len - (int64_t)(bytes > INT32_MAX ? INT32_MAX : bytes);

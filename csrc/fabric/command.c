@@ -268,6 +268,13 @@ void gt_command_abort(gt_command *command, gt_tmf *tmf) {
   gt_command_free(command);
 }
 
+bool gt_command_last_data(const gt_conn *conn) {
+  const gt_command *command = conn->rx.command;
+  const gt_pdu_head *head = &conn->rx.head;
+  if (!command || !conn->rx.into || !command->task.at_once || !command->admitted || !head->final) return false;
+  return head->data_len == command->edtl - command->received;
+}
+
 /* ---- how it begins ---- */
 
 static void fill(gt_command *command, const gt_pdu_head *head, const uint8_t *bhs, const gt_pdu_command *pdu) {
@@ -287,6 +294,7 @@ static void fill(gt_command *command, const gt_pdu_head *head, const uint8_t *bh
   memcpy(io->cdb, pdu->cdb, io->cdb_len);
   io->dir = pdu->read ? GT_DIR_IN : pdu->write ? GT_DIR_OUT : GT_DIR_NONE;
   io->data = NULL;
+  io->absent = 0;
   io->data_len = io->dir == GT_DIR_NONE ? 0 : pdu->edtl < GT_TRANSFER_MAX ? pdu->edtl : GT_TRANSFER_MAX;
   io->resid = (int32_t)io->data_len;
   io->outcome = GT_DELIVERED;

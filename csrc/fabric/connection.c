@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "core/bytes.h"
@@ -53,7 +54,7 @@ static void rx_reset(gt_rx *rx) {
   rx->into = NULL;
   rx->inside = NULL;
   rx->crc = 0;
-  rx->text = false;
+  rx->text = rx->pieces = false;
   rx->command = NULL;
   rx->control = NULL;
 }
@@ -214,8 +215,83 @@ static void received(gt_conn *conn, const struct iovec *iov, size_t count, size_
   if (used < n - direct) keep(conn, p + used, n - direct - used);
 }
 
+/* ---- data that the unit takes ---- */
+
+/* Bytes of the last data of a command that is carried out at once: these may stay in the socket until its unit takes
+ * them to where they belong. A digest would have to be judged before. 0: there are none. */
+static uint32_t takeable(const gt_conn *conn) {
+  const gt_rx *rx = &conn->rx;
+  if (rx->phase != GT_RX_DATA || rx->tail_len || rx->pieces || !gt_command_last_data(conn)) return 0;
+  uint32_t missing = rx->head.data_len - rx->have;
+  return missing >= GT_RX_TAKEN ? missing : 0;
+}
+
+static ssize_t take(gt_io *io, void *into, size_t length) {
+  gt_conn *conn = ((gt_command *)((gt_task *)io)->owner)->conn;
+  ssize_t n;
+  if (length > io->absent) length = io->absent;
+  while ((n = recv(conn->fd, into, length, MSG_DONTWAIT)) < 0 && errno == EINTR)
+    continue;
+  if (n < 0) return -errno;
+  io->absent -= (uint32_t)n;
+  conn->absent -= (uint32_t)n;
+  return n;
+}
+
+/* What the unit did not want, for the command was refused or had less to move. */
+static void skip_absent(gt_conn *conn) {
+  while (conn->absent) {
+    uint32_t most = conn->absent < GT_RX_BYTES ? conn->absent : GT_RX_BYTES;
+    ssize_t n = recv(conn->fd, conn->reactor->rx, most, MSG_DONTWAIT);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return gt_conn_doom(conn);
+    conn->absent -= (uint32_t)n;
+  }
+}
+
+/* All of it is in the socket: the command is carried out with it there, and nobody waits for a peer meanwhile. */
+static void hand_on(gt_conn *conn, uint32_t missing) {
+  gt_rx *rx = &conn->rx;
+  gt_io *io = &rx->command->task.io;
+  conn->heard_ns = conn->reactor->now_ns;
+  conn->pinged_ns = 0;
+  GT_COUNT(conn->reactor, bytes_in, missing);
+  conn->absent = io->absent = missing;
+  io->take = take;
+  rx->have += missing;
+  finish(conn, rx->header, true);
+  skip_absent(conn);
+}
+
+static void set_low_water(gt_conn *conn, int bytes) {
+  if (conn->low_water == bytes) return;
+  conn->low_water = bytes;
+  setsockopt(conn->fd, SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof bytes);
+}
+
+void gt_conn_wait_no_more(gt_conn *conn) {
+  if (conn->low_water <= 1 || conn->readable) return;
+  conn->rx.pieces = conn->readable = true;
+  gt_reactor_ready(conn);
+}
+
+/* True: data has been handed on, or is waited for. The socket tells when all of it is there, or when it holds no more
+ * (tcp(7)); the clock ends the wait for a peer that is slow. */
+static bool took(gt_conn *conn) {
+  uint32_t missing = takeable(conn);
+  int there = 0;
+  if (!missing) return false;
+  if (ioctl(conn->fd, FIONREAD, &there)) there = 0;
+  if (there >= (int)missing) return hand_on(conn, missing), true;
+  if (conn->hung_up || conn->low_water == (int)missing) return conn->rx.pieces = true, false;
+  conn->readable = false;
+  set_low_water(conn, (int)missing);
+  return true;
+}
+
 void gt_conn_read(gt_conn *conn) {
-  if (!reads(conn) || !conn->readable || conn->rx.left) return;
+  if (!reads(conn) || !conn->readable || conn->rx.left || took(conn)) return;
+  set_low_water(conn, 1);
   struct iovec iov[2];
   size_t count = aim(conn, iov), room = iov[0].iov_len + (count == 2 ? iov[1].iov_len : 0);
   struct msghdr message = {.msg_iov = iov, .msg_iovlen = count};

@@ -19,6 +19,7 @@ enum {
   GT_RX_BYTES = 256 << 10,  /* receive buffer, one for all connections of a reactor */
   GT_RX_LARGE = 16 << 10,   /* after a PDU of that size the next header is read alone, and its data to where it stays */
   GT_RX_PEEK = 1024,        /* how much is read then */
+  GT_RX_TAKEN = 64 << 10,   /* data of at least so many bytes is received by the unit, to where it stays there */
   GT_OUT_PDUS = 64,         /* PDUs made and not yet taken by the socket */
   GT_OUT_EAGER = 128 << 10, /* so many bytes made go out at once, while the caches hold them */
   GT_IMMEDIATE_MAX = 16,    /* immediate commands of a session at a time */
@@ -124,6 +125,7 @@ typedef struct gt_rx {
   uint8_t *into;         /* where data goes; NULL: nowhere */
   const uint8_t *inside; /* data is whole in the receive buffer, here; NULL: it is not */
   uint32_t crc;          /* of data that goes nowhere */
+  bool pieces;           /* data is received as it comes, for it did not come in one piece */
   bool large, text;      /* text: a Text Request that the supervisor will get */
   gt_command *command;   /* SCSI Command, Data-Out: whose data */
   gt_control *control;   /* NOP-Out with data: the answer in the making */
@@ -156,6 +158,8 @@ struct gt_conn {
   bool hung_up;        /* the peer has sent its last */
   bool paused, hungry; /* a PDU was put off; for want of memory of the pool */
   bool text_pending;
+  int low_water;   /* so many bytes have to be there before the socket tells of them (SO_RCVLOWAT) */
+  uint32_t absent; /* of data that the unit takes out of the socket itself */
   uint32_t portal;
   char peer[64];
   gt_full_feature params;
@@ -272,7 +276,8 @@ void gt_conn_adopt(gt_reactor *reactor, int fd, uint32_t portal, const char *pee
 
 /* connection.c: receiving */
 void gt_conn_read(gt_conn *conn);
-void gt_conn_resume(gt_conn *conn); /* tries again what was put off */
+void gt_conn_resume(gt_conn *conn);       /* tries again what was put off */
+void gt_conn_wait_no_more(gt_conn *conn); /* for all of the data of a PDU at once */
 
 /* requests.c: what each PDU does. begin: false = put off, nothing has happened. end: its data is there; sound: digest.
  */
@@ -298,6 +303,8 @@ void gt_command_answer(gt_command *command); /* what is in io goes out */
 void gt_command_settle(gt_command *command); /* after a piece of data-out: on, or what is in io goes out */
 /* Ends a command without an answer: at once, or when the plane gives it back; tmf (or NULL) is told. */
 void gt_command_abort(gt_command *command, gt_tmf *tmf);
+/* The PDU that is being received brings the last data of a command, which is carried out when that is there. */
+bool gt_command_last_data(const gt_conn *conn);
 
 /* data_out.c */
 bool gt_data_out_begin(gt_conn *conn, const uint8_t *bhs);

@@ -80,6 +80,7 @@ void gt_conn_adopt(gt_reactor *reactor, int fd, uint32_t portal, const char *pee
   conn->born_ns = conn->heard_ns = conn->moved_ns = conn->data_ns = reactor->now_ns;
   conn->state = GT_CONN_LOGIN;
   conn->readable = conn->writable = true;
+  conn->low_water = 1;
   struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
                               .data.u64 = (uint64_t)(conn - reactor->target->conns)};
   if (epoll_ctl(reactor->epoll, EPOLL_CTL_ADD, fd, &event)) gt_conn_doom(conn);

@@ -186,6 +186,7 @@ void gt_conn_tick(gt_conn *conn) {
     return gt_conn_doom(conn);
   }
   if (conn->state != GT_CONN_FULL) return;
+  gt_conn_wait_no_more(conn);
   /* What was put off is not the peer's silence. */
   if (conn->paused) conn->data_ns = conn->heard_ns = conn->reactor->now_ns;
   if (conn->paused || conn->waiting) conn->reactor->freed = conn->reactor->stalled = true;

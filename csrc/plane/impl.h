@@ -24,7 +24,6 @@ typedef struct gt_op gt_op;
 
 /* Codes that only the plane speaks of. */
 enum {
-  GT_ASC_COMMUNICATION_FAILURE = 0x0800,
   GT_ASC_COMMUNICATION_TIMEOUT = 0x0801,
   GT_ASC_NO_ACCESS_RIGHTS = 0x2002,
   GT_ASC_LU_NOT_SUPPORTED = 0x2500,

@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 enum { GT_CDB_MAX = 32, GT_SENSE_MAX = 96 };
 
@@ -41,6 +42,11 @@ struct gt_io {
   uint32_t timeout_ms;
   uint32_t data_len; /* bytes offered (OUT) or room (IN) */
   void *data;
+  /* The last so many bytes of data-out are not in `data` yet; 0 but for commands that gt_device_execute is called with
+   * directly. take brings the next of them to where it is told, never waits, counts them off, and returns how many, or
+   * a negative errno, -EFAULT where there is no room at that address (others may still be there). */
+  uint32_t absent;
+  ssize_t (*take)(gt_io *io, void *into, size_t length);
   void (*done)(gt_io *io);
   void *owner; /* caller's own */
   /* NULL, or true (read atomically) as soon as nobody waits for the answer any more: an emulated device whose command
