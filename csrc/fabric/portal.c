@@ -112,15 +112,28 @@ static void hand_over(gt_reactor *from, int fd, uint32_t portal, const char *pee
   gt_reactor_post(to, mail);
 }
 
+/* A host that is gone answers no segment: TCP tells of that within a minute, also of one that was silent before. A host
+ * whose initiator alone stands still goes on answering, and has longer (ping_timeout_ms): clients that sleep between
+ * commands are no dead ones. */
+static void set_up(int fd) {
+  enum { UNANSWERED_MS = 30000, IDLE_S = 30, EVERY_S = 10, TIMES = 3 };
+  static const struct {
+    int level, name, value;
+  } options[] = {{IPPROTO_TCP, TCP_NODELAY, 1},         {IPPROTO_TCP, TCP_USER_TIMEOUT, UNANSWERED_MS},
+                 {SOL_SOCKET, SO_KEEPALIVE, 1},         {IPPROTO_TCP, TCP_KEEPIDLE, IDLE_S},
+                 {IPPROTO_TCP, TCP_KEEPINTVL, EVERY_S}, {IPPROTO_TCP, TCP_KEEPCNT, TIMES}};
+  for (size_t i = 0; i < sizeof options / sizeof *options; i++)
+    setsockopt(fd, options[i].level, options[i].name, &options[i].value, sizeof options[i].value);
+}
+
 void gt_portal_accept(gt_reactor *reactor, uint32_t portal) {
   for (int i = 0; i < ACCEPT_AT_ONCE; i++) {
     gt_address address;
     socklen_t length = sizeof address;
     char peer[64] = "";
-    int yes = 1;
     int fd = accept4(reactor->listeners[portal], &address.any, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) return; /* none left, or no descriptor: looked at again at the next event or tick */
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+    set_up(fd);
     name_peer(&address, peer, sizeof peer);
     hand_over(reactor, fd, portal, peer);
   }

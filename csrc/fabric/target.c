@@ -24,7 +24,7 @@ static gt_target_options complete(const gt_target_options *given) {
   o.login_timeout_ms = or_else(o.login_timeout_ms, 15000);
   o.stall_timeout_ms = or_else(o.stall_timeout_ms, 30000);
   o.ping_after_ms = or_else(o.ping_after_ms, 30000);
-  o.ping_timeout_ms = or_else(o.ping_timeout_ms, 15000);
+  o.ping_timeout_ms = or_else(o.ping_timeout_ms, 300000);
   o.data_timeout_ms = or_else(o.data_timeout_ms, 60000);
   return o;
 }

@@ -36,7 +36,8 @@ typedef struct gt_target_options {
   uint64_t pool_bytes;  /* data of all commands of one reactor; 0: 128 MiB (address space until it is used) */
   uint32_t queue_depth; /* commands outstanding in one session = its CmdSN window; 0: 128 */
   /* 0: 15 s for a login from accept on, 30 s for the rest of a PDU that has begun or for a peer that takes nothing,
-   * 30 s of silence before a ping, 15 s for its answer, 60 s for data that was asked for. */
+   * 30 s of silence before a ping, 300 s for its answer (an initiator may sleep; that its host is gone TCP tells), 60 s
+   * for data that was asked for. */
   uint32_t login_timeout_ms, stall_timeout_ms, ping_after_ms, ping_timeout_ms, data_timeout_ms;
   uint32_t spin_us; /* looks for work so long after the last before it sleeps; 0: sleeps at once */
   void (*notify)(void *context);
