@@ -79,9 +79,10 @@ static int run_emulated(void) {
   conform_sg_fake(device, DISK);
   gt_device_unref(device);
   unlink(path);
-  char index[80];
+  char index[80], attributes[80];
   snprintf(path, sizeof path, "%s/c.tap", folder);
   snprintf(index, sizeof index, "%s.idx", path);
+  snprintf(attributes, sizeof attributes, "%s.mam", path);
   gt_tape_options tape = {.max_block_bytes = TAPE_BLOCK_MAX};
   gt_cartridge_options cartridge = {.path = path};
   CHECK_EQ(gt_tape_open(&tape, &device, err, sizeof err), 0);
@@ -91,6 +92,7 @@ static int run_emulated(void) {
   gt_device_unref(device);
   unlink(path);
   unlink(index);
+  unlink(attributes);
   CHECK_EQ(rmdir(folder), 0);
   return check_end();
 }
