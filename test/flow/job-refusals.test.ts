@@ -117,8 +117,8 @@ test("a job without a key for every leg is not admitted, and the refusal says wh
   await refused(t, plant, await with_("g", [cartridges]), "GATE_REFUSED", /GATE_MEDIA/);
   const low = await bridge.key("h", all, { priority: 50 });
   await refused(t, plant, await with_("h", [low], { priority: 51 }), "GATE_REFUSED", /GATE_PRIORITY/);
-  const short = await bridge.key("i", all, { lifeMs: 1000 });
-  await new Promise((resolve) => setTimeout(resolve, 1100));
+  const short = await bridge.key("i", all, { lifeMs: 4000 });
+  await new Promise((resolve) => setTimeout(resolve, 4100));
   await refused(t, plant, await with_("i", [short]), "GATE_REFUSED", /KEY_EXPIRED/);
   const revoked = await bridge.key("j", all);
   await revoke(plant, revoked);

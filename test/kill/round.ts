@@ -254,7 +254,7 @@ export class Round {
     const strange = readdirSync(join(directory, "state")).filter((name) => !known.test(name) && name !== "gantry.sock");
     must(strange.length === 0, `left in the state directory: ${strange.join(", ")}`);
     const tapes = readdirSync(join(directory, "tapes"), { withFileTypes: false }).filter(
-      (name) => !/\.tap(\.idx)?$/.test(String(name)),
+      (name) => !/\.tap(\.idx|\.mam)?$/.test(String(name)),
     );
     must(tapes.length === 0, `left among the cartridges: ${tapes.join(", ")}`);
     await openStore(join(directory, "state")).close();
