@@ -63,7 +63,7 @@ test.serial(
     const [zero, three] = [await open(ONE, 0), await open(ONE, 3)];
     await attentions(three);
     // Last, so that it lives while it is looked at.
-    await grant(bridge, ONE, { lifeMs: 5000 });
+    await grant(bridge, ONE, { lifeMs: 10_000 });
     await attentions(zero);
     await attentions(three);
     t.is((await write(zero, 0)).status, GOOD);
@@ -85,7 +85,7 @@ test.serial("a write right that ends before the read right goes alone", async (t
   const { bridge, open } = await startGate(t);
   await grant(bridge, ONE, { right: ["read"] });
   const lu = await open(ONE);
-  await grant(bridge, ONE, { lifeMs: 5000 });
+  await grant(bridge, ONE, { lifeMs: 10_000 });
   await attentions(lu);
   t.is((await write(lu, 0)).status, GOOD);
   const outcomes = new Set<string>();

@@ -114,7 +114,7 @@ export async function attentions(lu: Lu): Promise<readonly string[]> {
 export async function until<T>(ask: () => Promise<T>, isSo: (found: T) => boolean): Promise<T> {
   for (let turn = 0; ; turn++) {
     const found = await ask();
-    if (isSo(found) || turn === 400) return found;
+    if (isSo(found) || turn === 1200) return found;
     await new Promise((resolve) => setTimeout(resolve, 25));
   }
 }
