@@ -23,7 +23,10 @@ for (const target of TARGETS) {
       return;
     }
     // A target that refuses or takes everything looks at nothing. In a short run a rare value may not come up.
-    if (RUNS < 2000) return;
+    if (RUNS < 2000) {
+      t.pass();
+      return;
+    }
     t.true((outcomes.get("taken") ?? 0) > 0, "nothing was taken");
     t.true(target.codes.length === 0 || outcomes.size > 1, "nothing was refused");
   });
