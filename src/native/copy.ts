@@ -98,6 +98,8 @@ class NativeCopy implements Copy {
 
 function unit(given: CopyLu, index: number): Unit {
   const name = `lus[${index}]`;
+  // Whoever calls from JavaScript may give anything.
+  if (typeof given !== "object" || given === null) throw invalid(`${name} is no object.`, { field: name });
   const handle = luHandle(given.lu);
   if (handle === undefined) throw invalid(`${name}.lu is not a logical unit of this process.`, { field: `${name}.lu` });
   return [
