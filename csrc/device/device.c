@@ -282,11 +282,19 @@ void gt_device_run(gt_device *device, int nexus, gt_io *io, uint64_t *due_ns) {
   if (paced_ns > *due_ns) *due_ns = paced_ns;
 }
 
+/* Until then, or until nobody waits for the command any more. */
+static void sleep_until(uint64_t due_ns, const gt_io *io) {
+  enum { LOOK_NS = 20000000 };
+  for (uint64_t now_ns; (now_ns = gt_now_ns()) < due_ns;) {
+    if (io->abandoned && __atomic_load_n(io->abandoned, __ATOMIC_ACQUIRE)) return;
+    uint64_t next_ns = io->abandoned && due_ns - now_ns > LOOK_NS ? now_ns + LOOK_NS : due_ns;
+    struct timespec until = {.tv_sec = (time_t)(next_ns / 1000000000u), .tv_nsec = (long)(next_ns % 1000000000u)};
+    clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
+  }
+}
+
 void gt_device_execute(gt_device *device, int nexus, gt_io *io) {
   uint64_t due_ns;
   gt_device_run(device, nexus, io, &due_ns);
-  if (!due_ns) return;
-  struct timespec until = {.tv_sec = (time_t)(due_ns / 1000000000u), .tv_nsec = (long)(due_ns % 1000000000u)};
-  while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR)
-    continue;
+  sleep_until(due_ns, io);
 }

@@ -70,13 +70,16 @@ static int recall(gt_sanitize *s) {
   return sound ? 0 : -EBADMSG;
 }
 
-/* A disk with a pace takes as long for this as for anything else. */
-static void pace(const gt_disk *disk, uint64_t bytes) {
-  uint64_t rate = atomic_load(&disk->base.bytes_per_s);
+/* A disk with a pace takes as long for this as for anything else; who closes it does not wait for that. */
+static void pace(gt_sanitize *s, uint64_t bytes) {
+  enum { LOOK_NS = 20000000 };
+  uint64_t rate = atomic_load(&s->disk->base.bytes_per_s);
   if (!rate) return;
-  uint64_t ns = (uint64_t)((double)bytes * 1e9 / (double)rate);
-  struct timespec wait = {.tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u)};
-  nanosleep(&wait, NULL);
+  uint64_t due_ns = gt_now_ns() + (uint64_t)((double)bytes * 1e9 / (double)rate);
+  for (uint64_t now_ns; (now_ns = gt_now_ns()) < due_ns && !atomic_load(&s->stopping);) {
+    uint64_t wait_ns = due_ns - now_ns < LOOK_NS ? due_ns - now_ns : LOOK_NS;
+    nanosleep(&(struct timespec){.tv_nsec = (long)wait_ns}, NULL);
+  }
 }
 
 /* The pattern from the beginning of each block; its inverse in every second pass, if so asked. */
@@ -108,7 +111,7 @@ static int wipe(gt_sanitize *s, unsigned pass) {
     if (error) return error;
     done += piece;
     advance(s, pass, done, bytes);
-    pace(disk, piece);
+    pace(s, piece);
   }
   return fdatasync(disk->fd) ? -errno : 0;
 }

@@ -194,9 +194,12 @@ export class Units {
   }
 }
 
-/** Whether the file behind an emulated disk is in memory, so that its commands never wait. */
+/**
+ * Whether commands of an emulated disk never wait: its file is in memory, and nothing holds it back. Only such a disk
+ * may be served on the front end's own thread, where all sessions would wait with it.
+ */
 function inMemory(config: DeviceConfig): boolean {
-  if (config.transport !== "virtual" || config.type !== "disk") return false;
+  if (config.transport !== "virtual" || config.type !== "disk" || config.pace_kib_s > 0) return false;
   try {
     return (
       IN_MEMORY.includes(statfsSync(dirname(config.path)).type) && IN_MEMORY.includes(statfsSync(config.path).type)

@@ -17,7 +17,11 @@ export interface DeskDevices {
   readonly known: (device: string) => boolean;
   /** Takes out of a drive what was loaded into it by name. */
   readonly unload: (drive: string) => Promise<void>;
+  /** How long a claim may go on when its job is cancelled, milliseconds. Default 5000. */
+  readonly graceMs?: number;
 }
+
+const CLAIM_GRACE_MS = 5000;
 
 export class ReservationDesk {
   #arbiter: DeskArbiter | undefined;
@@ -82,12 +86,13 @@ export class ReservationDesk {
 
   async #claim(arbiter: DeskArbiter, context: JobContext): Promise<(() => void) | undefined> {
     const { spec } = context.record;
+    const claim = arbiter.claim(spec, usesOf(spec), {
+      lost: (device, holder) => pause(context, device, holder),
+      free: (device) => resume(context, device),
+      yield: (_device, taker) => giveUp(context, taker),
+    });
     try {
-      return await arbiter.claim(spec, usesOf(spec), {
-        lost: (device, holder) => pause(context, device, holder),
-        free: (device) => resume(context, device),
-        yield: (_device, taker) => giveUp(context, taker),
-      });
+      return await untilCancelled(claim, context.control, this.#devices.graceMs ?? CLAIM_GRACE_MS);
     } catch (error) {
       if (!isGantryError(error) || error.code !== "DEVICE_RESERVED") throw error;
       giveUp(context, messageOf(error));
@@ -105,6 +110,36 @@ export class ReservationDesk {
 
   #check(device: string): void {
     if (!this.#devices.known(device)) throw new GantryError("DEVICE_UNKNOWN", `There is no device "${device}".`);
+  }
+}
+
+/**
+ * A claim waits for commands of servers that are under way, and a device that does not answer can make that hours. A job
+ * that is cancelled, and a daemon that stops, do not wait for it: what is claimed later is given back at once.
+ */
+async function untilCancelled(
+  claim: Promise<() => void>,
+  control: JobContext["control"],
+  graceMs: number,
+): Promise<(() => void) | undefined> {
+  let timer: NodeJS.Timeout | undefined;
+  let off = (): unknown => undefined;
+  const given = new Promise<undefined>((resolve) => {
+    off = control.onCancel(() => {
+      timer ??= setTimeout(() => resolve(undefined), graceMs);
+    });
+  });
+  try {
+    const release = await Promise.race([claim, given]);
+    if (release === undefined)
+      claim.then(
+        (late) => late(),
+        () => undefined,
+      );
+    return release;
+  } finally {
+    off();
+    clearTimeout(timer);
   }
 }
 
