@@ -11,6 +11,20 @@
 #include "core/crc32c.h"
 #include "fabric_rig.h"
 
+/* A disk whose file is gone as soon as it is open. */
+static inline gt_device *fabric_disk(uint64_t blocks, uint32_t block_bytes) {
+  char path[] = "/tmp/gantry-fabric-XXXXXX", err[256] = "";
+  gt_device *device = NULL;
+  int fd = mkstemp(path);
+  if (fd < 0) die("mkstemp");
+  close(fd);
+  if (gt_disk_open(&(gt_disk_options){.path = path, .blocks = blocks, .block_bytes = block_bytes}, &device, err,
+                   sizeof err))
+    die(err);
+  unlink(path);
+  return device;
+}
+
 typedef struct client {
   int fd;
   bool header_digest, data_digest;

@@ -10,18 +10,6 @@ enum { BLOCK = 512, BLOCKS = 4096, ROOM = 65536 };
 static uint8_t pattern[8192];
 static client good, bad;
 
-static gt_device *new_disk(void) {
-  char path[] = "/tmp/gantry-fabric-XXXXXX", err[256] = "";
-  gt_device *device = NULL;
-  int fd = mkstemp(path);
-  if (fd < 0) die("mkstemp");
-  close(fd);
-  if (gt_disk_open(&(gt_disk_options){.path = path, .blocks = BLOCKS, .block_bytes = BLOCK}, &device, err, sizeof err))
-    die(err);
-  unlink(path);
-  return device;
-}
-
 /* A conversation in bytes, as a peer without digests would send it in one go. */
 typedef struct talk {
   uint8_t bytes[ROOM];
@@ -197,7 +185,7 @@ int main(void) {
   for (size_t i = 0; i < sizeof pattern; i++)
     pattern[i] = (uint8_t)(i * 7 + i / 251 + 1);
   gt_target_options options = {.connections = 32, .pool_bytes = 16 << 20, .login_timeout_ms = 1000};
-  supervisor_open(&s, options, plane_rows, sizeof plane_rows / sizeof *plane_rows, new_disk(), true, 0);
+  supervisor_open(&s, options, plane_rows, sizeof plane_rows / sizeof *plane_rows, fabric_disk(BLOCKS, BLOCK), true, 0);
   test_truncated(&s);
   test_lies(&s);
   test_many_half_open(&s);

@@ -11,18 +11,6 @@ enum { BLOCK = 512, BLOCKS = 32768, MANY = 300, MIB = 1 << 20 };
 
 static uint8_t pattern[MIB];
 
-static gt_device *new_disk(void) {
-  char path[] = "/tmp/gantry-fabric-XXXXXX", err[256] = "";
-  gt_device *device = NULL;
-  int fd = mkstemp(path);
-  if (fd < 0) die("mkstemp");
-  close(fd);
-  if (gt_disk_open(&(gt_disk_options){.path = path, .blocks = BLOCKS, .block_bytes = BLOCK}, &device, err, sizeof err))
-    die(err);
-  unlink(path);
-  return device;
-}
-
 static gt_target_stats stats_of(supervisor *s) {
   gt_target_stats stats;
   gt_target_stat(s->target, &stats);
@@ -42,7 +30,7 @@ static void test_many(bool inline_ok, uint32_t reactors) {
   client *c = new_clients(MANY);
   gt_target_options options = {.reactors = reactors, .connections = MANY, .queue_depth = 32, .pool_bytes = 16 << 20};
   uint8_t block[BLOCK];
-  supervisor_open(&s, options, ROWS, new_disk(), inline_ok, 0);
+  supervisor_open(&s, options, ROWS, fabric_disk(BLOCKS, BLOCK), inline_ok, 0);
   for (uint32_t i = 0; i < MANY; i++) {
     client_login(&c[i], s.port, PLAIN);
     client_settle(&c[i]);
@@ -253,7 +241,7 @@ static void test_greedy(void) {
   TEST("one that takes all the memory that it gets, and neither sends nor reads, leaves enough for the others");
   supervisor s = supervisor_defaults();
   client *greedy = new_clients(4), *mute = greedy + 1, *c = greedy + 2, *d = greedy + 3;
-  supervisor_open(&s, (gt_target_options){.pool_bytes = 16 << 20}, ROWS, new_disk(), true, 0);
+  supervisor_open(&s, (gt_target_options){.pool_bytes = 16 << 20}, ROWS, fabric_disk(BLOCKS, BLOCK), true, 0);
   for (int i = 0; i < 4; i++) {
     client_login(&greedy[i], s.port, LARGE);
     client_settle(&greedy[i]);
@@ -278,7 +266,7 @@ static void test_never_reads(void) {
   supervisor s = supervisor_defaults();
   client *c = new_clients(1);
   uint8_t nop[48] = {0x40, 0x80};
-  supervisor_open(&s, (gt_target_options){.stall_timeout_ms = 300}, ROWS, new_disk(), true, 0);
+  supervisor_open(&s, (gt_target_options){.stall_timeout_ms = 300}, ROWS, fabric_disk(BLOCKS, BLOCK), true, 0);
   gt_store_be32(nop + 20, GT_PDU_NO_TAG);
   for (int kind = 0; kind < 2; kind++) {
     uint64_t before = stats_of(&s).timeouts;

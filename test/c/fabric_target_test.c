@@ -13,24 +13,13 @@ enum { BLOCK = 512, BLOCKS = 32768, FIRST = 8192, BURST = 16384, SEGMENT = 8192 
 static uint8_t pattern[1 << 20];
 static client one, two;
 
-static gt_device *new_disk(void) {
-  char path[] = "/tmp/gantry-fabric-XXXXXX", err[256] = "";
-  gt_device *device = NULL;
-  int fd = mkstemp(path);
-  if (fd < 0) die("mkstemp");
-  close(fd);
-  if (gt_disk_open(&(gt_disk_options){.path = path, .blocks = BLOCKS, .block_bytes = BLOCK}, &device, err, sizeof err))
-    die(err);
-  unlink(path);
-  return device;
-}
-
 static void open_one(supervisor *s, gt_target_options options, bool inline_ok) {
   *s = supervisor_defaults();
   s->first_burst = FIRST;
   s->max_burst = BURST;
   s->max_recv = SEGMENT;
-  supervisor_open(s, options, plane_rows, sizeof plane_rows / sizeof *plane_rows, new_disk(), inline_ok, 0);
+  supervisor_open(s, options, plane_rows, sizeof plane_rows / sizeof *plane_rows, fabric_disk(BLOCKS, BLOCK), inline_ok,
+                  0);
 }
 
 static void reads_back(client *c, uint32_t lba, uint16_t blocks, const uint8_t *want) {
@@ -282,7 +271,8 @@ static void test_no_unsolicited(void) {
   TEST("with InitialR2T and without ImmediateData nothing may come unasked");
   supervisor s = supervisor_defaults();
   s.initial_r2t = s.no_immediate = true;
-  supervisor_open(&s, (gt_target_options){0}, plane_rows, sizeof plane_rows / sizeof *plane_rows, new_disk(), false, 0);
+  supervisor_open(&s, (gt_target_options){0}, plane_rows, sizeof plane_rows / sizeof *plane_rows,
+                  fabric_disk(BLOCKS, BLOCK), false, 0);
   client_login(&one, s.port, KEYS(PLAIN));
   client_settle(&one);
   uint32_t itt = client_command(&one, WRITES, GT_WRITE_10, 0, 8, 4096, pattern, 4096, 0);
@@ -326,7 +316,7 @@ static void test_hunger(bool inline_ok) {
   TEST("commands that find no memory wait for it and are carried out all the same");
   supervisor s = supervisor_defaults();
   supervisor_open(&s, (gt_target_options){.pool_bytes = 16 << 20}, plane_rows, sizeof plane_rows / sizeof *plane_rows,
-                  new_disk(), inline_ok, 0);
+                  fabric_disk(BLOCKS, BLOCK), inline_ok, 0);
   client *c = &one;
   uint32_t good = 0, first = 0;
   client_login(c, s.port, KEYS("InitialR2T=Yes\0MaxBurstLength=1048576\0MaxRecvDataSegmentLength=65536"));
