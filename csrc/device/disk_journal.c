@@ -56,11 +56,20 @@ static int empty(gt_disk_journal *journal) {
   return 0;
 }
 
+/* Room for all of the blocks, so that the file system does not run out of it in the middle of them. */
+static int make_room(const gt_disk *disk, uint64_t bytes, uint64_t offset) {
+  if (disk->block_special) return 0;
+  while (fallocate(disk->fd, FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)bytes))
+    if (errno != EINTR) return errno == EOPNOTSUPP ? 0 : -errno;
+  return 0;
+}
+
 static int write_through_journal(gt_disk *disk, const void *data, uint64_t bytes, uint64_t offset, uint64_t *done) {
   gt_disk_journal *journal = disk->journal;
   uint8_t header[HEADER_BYTES];
   *done = 0;
-  int error = open_journal(journal);
+  int error = make_room(disk, bytes, offset);
+  if (!error) error = open_journal(journal);
   if (error) return error;
   make_header(header, data, bytes, offset);
   error = write_all(journal->fd, data, bytes, HEADER_BYTES);

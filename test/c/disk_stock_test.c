@@ -1,6 +1,7 @@
 /* What stock initiators ask of a disk besides reading and writing: SANITIZE, WRITE ATOMIC, media that can be ejected,
  * software write protection, target ports, resets, and the records beside the file that outlive a process. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdatomic.h>
 
 #include "core/crc32c.h"
@@ -10,11 +11,12 @@
 
 enum { BLOCKS = 4096, BYTES = 512 };
 
-/* The device's fallocate is this one: failing on demand. */
-static atomic_bool broken;
+/* The device's fallocate is this one: failing on demand, or finding no room. */
+static atomic_bool broken, full;
 
 int fallocate(int fd, int mode, off_t offset, off_t length) {
   if (broken) return errno = EIO, -1;
+  if (full && mode == FALLOC_FL_KEEP_SIZE) return errno = ENOSPC, -1;
   return (int)syscall(SYS_fallocate, fd, mode, offset, length);
 }
 
@@ -259,6 +261,13 @@ static void atomic_writes(void) {
   FAILS(&r, 5, 0x2400);
   rig_run(&r, "9c 00 00 00 00 00 00 00 0f fe 00 00 00 04 00 00", GT_DIR_OUT, data, sizeof data);
   FAILS(&r, 5, 0x2100);
+  TEST("without room for all of its blocks none is written: DATA PROTECT, SPACE ALLOCATION FAILED WRITE PROTECT");
+  full = true;
+  memset(data, 0x33, sizeof data);
+  rig_run(&r, "9c 00 00 00 00 00 00 00 00 10 00 00 00 04 00 00", GT_DIR_OUT, data, sizeof data);
+  FAILS(&r, 7, 0x2707);
+  full = false;
+  CHECK_EQ(read_bytes(&r, 16), 0x7777);
   gt_device_unref(device);
   CHECK(!there("atom.atomic"));
   TEST("a journal that was left behind is finished when the disk is opened; one that is not whole is dropped");
