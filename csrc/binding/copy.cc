@@ -156,6 +156,8 @@ void CopyCore::Retire() {
   if (state_ != State::kRunning) return;
   state_ = State::kRetiring;
   keep_ = !closed_ && !ended_;
+  // Whoever waits for the run's last events has a right to them, though nothing else keeps the process alive.
+  mailbox_->Hold(env_);
   auto self = shared_from_this();
   auto retire = [self] {
     self->RetireHere();
@@ -205,6 +207,7 @@ void CopyCore::Finish() {
 
 void CopyCore::Settle(Napi::Env env) {
   if (state_ == State::kRetiring) Finish();
+  mailbox_->Release(env_);
   Host::Of(env).copies.erase(shared_from_this());
   if (closed_) ReleaseKept();
   for (Pledge &closer : std::exchange(closers_, {}))

@@ -154,12 +154,13 @@ export interface Retained {
 
 /** What somebody finds at the server who comes now and has seen nothing before. */
 export async function retained(port: number): Promise<Retained> {
-  const reports: JobReport[] = [];
+  // By job, as their topics are: the bridge may publish one again while this client listens.
+  const reports = new Map<string, JobReport>();
   let first: StateMessage | undefined;
   const client = new BridgeClient({
     bridgeId: BRIDGE,
     server: { host: "127.0.0.1", port, clientId: `late-${process.pid}-${late++}` },
-    onReport: (report) => reports.push(report),
+    onReport: (report) => reports.set(report.jobId, report),
     onBridge: (state) => {
       first ??= state;
     },
@@ -169,7 +170,7 @@ export async function retained(port: number): Promise<Retained> {
     await client.online();
     // Retained messages come with the subscription, so before the reply to what is asked afterwards.
     await client.send("status.get", {});
-    return { state: first, reports: reports.sort((a, b) => (a.jobId < b.jobId ? -1 : 1)) };
+    return { state: first, reports: [...reports.values()].sort((a, b) => (a.jobId < b.jobId ? -1 : 1)) };
   } finally {
     await client.stop();
   }

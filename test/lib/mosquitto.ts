@@ -1,5 +1,6 @@
 // A Mosquitto of the test's own on a loopback port, plain or with TLS and client certificates made by openssl.
 import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { randomInt } from "node:crypto";
 import { once } from "node:events";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import net from "node:net";
@@ -149,15 +150,24 @@ async function makePki(dir: string): Promise<Pki> {
   };
 }
 
+/** Below those that the kernel gives to outgoing connections: none of them can take one before it is used. */
+const PORTS = { from: 10_240, to: 32_000 };
+
 /** A loopback port that nobody listens on at the moment. */
 export async function freePort(): Promise<number> {
-  const server = net.createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  await once(server, "close");
-  if (address === null || typeof address === "string") throw new Error("no port");
-  return address.port;
+  for (let tries = 1; ; tries++) {
+    const port = randomInt(PORTS.from, PORTS.to);
+    const server = net.createServer().listen(port, "127.0.0.1");
+    try {
+      await once(server, "listening");
+    } catch (error) {
+      if (tries === 100) throw error;
+      continue;
+    }
+    server.close();
+    await once(server, "close");
+    return port;
+  }
 }
 
 async function until(condition: () => boolean): Promise<void> {
