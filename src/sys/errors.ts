@@ -292,6 +292,24 @@ export const ERRORS = {
   AGENT_PATH: row("input", "A path cannot be used: it is missing, or lies on another file system."),
   AGENT_RESTORE_MAP: row("system", "The prepared blocks are not those that the restore needs; nothing may be written."),
   AGENT_TOOL: row("system", "A program of e2fsprogs is missing or reported an error; see `details.output`."),
+  // xcopy
+  XCOPY_FAILED: row(
+    "device",
+    "A copy manager refused a command, or a copy ended with an error; the message explains it, `details` has it in parts.",
+  ),
+  XCOPY_INPUT: row(
+    "input",
+    "What `gantry-xcopy` was given cannot be used: a file, an option, or bytes that are nothing it knows.",
+  ),
+  XCOPY_MISSING: row(
+    "system",
+    "The program gantry-xcopy is not on this machine; it comes with the npm package gantry, not with the bridge's bundle.",
+  ),
+  XCOPY_SYNTAX: row(
+    "input",
+    "A word of a segment or device is not understood; `details` has its place, XCOPY.md the grammar.",
+  ),
+  XCOPY_UNANSWERED: row("device", "The logical unit that a copy was sent to cannot be reached, or did not answer."),
   // archive
   ARCHIVE_INVALID: row(
     "input",
