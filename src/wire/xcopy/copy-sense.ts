@@ -4,7 +4,7 @@ import { Fields, putUint } from "../bytes.js";
 import { SENSE_KEY } from "../names.js";
 import { decodeSense } from "../sense.js";
 import { joined } from "./layout.js";
-import type { CopyFault, Forwarded } from "./refusal.js";
+import { type CopyFault, type Forwarded, isOfCdb } from "./refusal.js";
 
 /** SPC-4 4.5.1: sense data has at most 252 bytes. */
 const MOST = 252;
@@ -68,11 +68,13 @@ function sized(type: number, value: bigint, flags: number): Uint8Array {
 }
 
 /** SPC-4 4.5.2.4.2 (field pointer) and 4.5.2.4.5 (segment pointer). A place past 65535 cannot be told. */
-function senseKeySpecific({ key, pointer }: CopyFault): Uint8Array {
+function senseKeySpecific(fault: CopyFault): Uint8Array {
+  const { key, pointer } = fault;
   const bytes = new Uint8Array(3);
   if (pointer === undefined || pointer.byte > 0xffff) return bytes;
   const inSegment = key === SENSE_KEY.COPY_ABORTED && pointer.inSegment === true;
-  bytes[0] = 0x80 | (inSegment ? 0x20 : 0) | (pointer.bit === undefined ? 0 : 0x08 | (pointer.bit & 0x07));
+  const where = isOfCdb(fault) ? 0x40 : inSegment ? 0x20 : 0;
+  bytes[0] = 0x80 | where | (pointer.bit === undefined ? 0 : 0x08 | (pointer.bit & 0x07));
   putUint(bytes, 1, 2, pointer.byte, "field pointer");
   return bytes;
 }

@@ -7,6 +7,7 @@ import { SENSE_KEY } from "../names.js";
 
 /** Additional sense code and qualifier. */
 export const ASC = {
+  OPERATION_IN_PROGRESS: [0x00, 0x16],
   LIST_LENGTH: [0x1a, 0x00],
   LBA_OUT_OF_RANGE: [0x21, 0x00],
   CDB_FIELD: [0x24, 0x00],
@@ -77,14 +78,21 @@ export class CopyRefusal extends GantryError {
     const { key, asc, ascq, pointer, segment } = fault;
     super(
       "COPY_REFUSED",
-      `The copy is refused with ${ascText(asc, ascq)} (${ascCode(asc, ascq)})${inWords(pointer, segment)}: ${problem}.`,
+      `The copy is refused with ${ascText(asc, ascq)} (${ascCode(asc, ascq)})${inWords(fault)}: ${problem}.`,
       { details: { key, asc, ascq, ...pointer, ...(segment !== undefined && { segment }) } },
     );
     this.fault = fault;
   }
 }
 
-/** ILLEGAL REQUEST: nothing was copied. @param byte of the parameter list; undefined: no single field is wrong */
+/** Whether the pointer is into the CDB and not into the parameter list (C/D, SPC-4 4.5.2.4.2). */
+export const isOfCdb = ({ asc, ascq }: Pick<CopyFault, "asc" | "ascq">): boolean =>
+  asc === ASC.CDB_FIELD[0] && ascq === ASC.CDB_FIELD[1];
+
+/**
+ * ILLEGAL REQUEST: nothing was copied.
+ * @param byte of the parameter list, or with CDB_FIELD of the CDB; undefined: no single field is wrong
+ */
 export function refused([asc, ascq]: CopyAsc, problem: string, byte?: number, bit?: number): CopyRefusal {
   const pointer = byte === undefined ? undefined : { byte, ...(bit !== undefined && { bit }) };
   return new CopyRefusal({ key: SENSE_KEY.ILLEGAL_REQUEST, asc, ascq, ...(pointer && { pointer }) }, problem);
@@ -95,8 +103,10 @@ export function aborted([asc, ascq]: CopyAsc, problem: string, segment: number, 
   return new CopyRefusal({ key: SENSE_KEY.COPY_ABORTED, asc, ascq, segment, ...(pointer && { pointer }) }, problem);
 }
 
-function inWords(pointer: Pointer | undefined, segment: number | undefined): string {
-  const place = pointer && `at byte ${pointer.byte} of the ${pointer.inSegment ? "descriptor" : "list"}`;
+function inWords(fault: CopyFault): string {
+  const { pointer, segment } = fault;
+  const whole = isOfCdb(fault) ? "CDB" : pointer?.inSegment ? "descriptor" : "list";
+  const place = pointer && `at byte ${pointer.byte} of the ${whole}`;
   const parts = [segment === undefined ? undefined : `in segment ${segment}`, place].filter((part) => part);
   return parts.length === 0 ? "" : ` ${parts.join(" ")}`;
 }
