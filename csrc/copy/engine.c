@@ -74,7 +74,7 @@ void gt_ask_for_more(gt_copy *copy, bool starving) {
  * the buffer that a drive with a motor needs the whole slice for. */
 static uint64_t slice_wanted(const gt_copy *copy, uint64_t page) {
   const gt_copy_options *o = &copy->options;
-  uint64_t enough = CACHED_BLOCKS * (uint64_t)o->tape_block_bytes;
+  uint64_t enough = CACHED_BLOCKS * (uint64_t)gt_larger_block(copy);
   if (enough < CACHED_BYTES) enough = CACHED_BYTES;
   for (unsigned i = 0; i < o->lu_count; i++) {
     if (!copy->lus[i].lu->limits.immediate) return o->ring_bytes;
@@ -104,6 +104,8 @@ static void start_state(gt_copy *copy) {
   copy->started_ns = gt_clock_ns();
   gt_throttle_init(&copy->throttle, o->bytes_per_s, copy->started_ns);
   gt_digest_init(&s->digest, o->sha256, &o->digest);
+  copy->program.block_bytes[GT_SIDE_GATHER] = o->source_block_bytes;
+  copy->program.block_bytes[GT_SIDE_SCATTER] = o->tape_block_bytes;
   copy->gather.tag = o->digest.tag;
   s->written_digest = o->digest;
   s->object = o->tape_object;
@@ -129,6 +131,7 @@ static int allocate(gt_copy *copy) {
       gt_events_init(&copy->events, o->notify, o->notify_context),
       gt_marks_init(&copy->tags, GT_TAGS),
       gt_marks_init(&copy->trail.marks, GT_TRAIL),
+      gt_marks_init(&copy->block_ends, GT_BLOCK_ENDS),
       gt_lane_init(&copy->gather.lane, copy, &copy->gather.park, true, o->depth),
       gt_lane_init(&s->lane, copy, &s->park, false, o->depth),
   };
@@ -142,6 +145,7 @@ static void release(gt_copy *copy) {
   gt_lane_free(&copy->scatter.lane);
   gt_marks_free(&copy->tags);
   gt_marks_free(&copy->trail.marks);
+  gt_marks_free(&copy->block_ends);
   gt_program_free(&copy->program);
   gt_events_free(&copy->events);
   gt_ring_unmap(&copy->ring);

@@ -7,6 +7,7 @@
  *   backup   gather INLINE, EXTENT, ZEROS              scatter TAPE (fixed-length tape blocks), FILEMARK
  *   restore  gather TAPE                               scatter DISCARD, HOLD, EXTENT
  *   clone    gather EXTENT                             scatter EXTENT
+ *   image    gather TAPE to the filemark               scatter TAPE | AS_GATHERED, FILEMARK
  *   verify   gather TAPE or EXTENT                     scatter DISCARD (digest only) or COMPARE (an extent)
  *
  * The stream lives in a ring mapped twice in a row, so that every piece is contiguous in memory: reads
@@ -54,6 +55,23 @@ typedef enum gt_op {
 
 enum { GT_HOLD_MAX = 1u << 20 };
 
+/* Flags of a scatter segment, above the 12 bits of `skip` that count bytes. Where a segment cannot have one, append
+ * refuses it. */
+enum {
+  GT_SKIP_MAX = 0x0fff,
+  /* EXTENT: bytes behind the end in the last block stay as they are on the disk, as those before `skip` do. */
+  GT_SEG_KEEP = 0x8000,
+  /* EXTENT, TAPE, DISCARD of 1 to GT_HOLD_MAX bytes: these go where they go, and a copy of them is GT_EV_HELD with the
+   * stream offset of the first as its cookie. It is told when the last byte was taken, which is before it is on the
+   * medium; where the run ends inside the segment, at the end with what was taken. */
+  GT_SEG_HELD = 0x4000,
+  /* TAPE of UINT64_MAX bytes: the blocks are those of the source tape, whatever their lengths, up to the larger of
+   * tape_block_bytes and source_block_bytes, which both drives must be able to move. It ends where gather's segment
+   * does, at the filemark. All data of such a run go so: gather has nothing but TAPE to the filemark, one for each of
+   * these; and the first of them is appended before any of gather's, or with it. */
+  GT_SEG_AS_GATHERED = 0x2000,
+};
+
 /* Tag of stream bytes that stand inside a member without being of it (the lead of a cartridge that goes on with
  * it): they go into tape block checksums, but neither into a member's digest nor do they close it. */
 #define GT_TAG_ASIDE UINT32_MAX
@@ -63,11 +81,11 @@ enum { GT_HOLD_MAX = 1u << 20 };
 typedef struct gt_seg {
   uint64_t addr;
   uint64_t bytes; /* stream bytes. An EXTENT may end inside its last block: gather drops the rest,
-                     scatter fills it with zeros */
+                     scatter fills it with zeros (or keeps it: GT_SEG_KEEP) */
   uint32_t tag;   /* member number for the digests, 0 = none; set it on one side only */
   uint8_t op;     /* gt_op */
   uint8_t lu;     /* index into gt_copy_options.lus */
-  uint16_t skip;
+  uint16_t skip;  /* and flags (GT_SEG_KEEP and others) */
 } gt_seg;
 
 /* Memory for rings: one memfd, made and touched at start, lent out in slices. */
@@ -97,13 +115,14 @@ typedef struct gt_copy_lu {
 
 typedef struct gt_copy_options {
   gt_arena *arena;
-  uint64_t ring_bytes; /* multiple of the page size and of no less than 4 tape blocks; between immediate devices only
-                          what fits the caches is used of it */
+  uint64_t ring_bytes; /* multiple of the page size and of no less than 4 tape blocks of either side; between immediate
+                          devices only what fits the caches is used of it */
   const gt_copy_lu *lus;
   uint8_t lu_count;
-  uint32_t tape_block_bytes; /* 512 … 8 MiB; largest block expected when the tape is the source */
-  uint32_t io_bytes;         /* largest disk transfer wanted; 0: 1 MiB */
-  uint16_t depth;            /* disk commands outstanding on each side; 0: 16 */
+  uint32_t tape_block_bytes;   /* 512 … 8 MiB: of the destination */
+  uint32_t source_block_bytes; /* 1 … 8 MiB: largest block expected on a source tape; 0: tape_block_bytes */
+  uint32_t io_bytes;           /* largest disk transfer wanted; 0: 1 MiB */
+  uint16_t depth;              /* disk commands outstanding on each side; 0: 16 */
   bool keep_member;          /* the member that is open at the program's end goes on in another run: it is not closed */
   bool source_crcs;          /* BLOCK_CRCS of the blocks that a tape source gave, too */
   bool sha256;               /* SHA-256 of each tagged member, besides CRC32C */
@@ -134,7 +153,7 @@ typedef enum gt_event_type {
                    over a crash only when a checkpoint at or after that offset has been seen */
   GT_EV_BLOCK_CRCS,   /* CRC32C of tape blocks [object, object + count): those written come before the checkpoint that
                          covers them */
-  GT_EV_HELD,         /* bytes kept by HOLD: cookie, data, data_len */
+  GT_EV_HELD,         /* bytes kept by HOLD, or copies of them by GT_SEG_HELD: cookie, data, data_len */
   GT_EV_MEDIUM_ERROR, /* zero_fill: lu, lba, blocks lost, sense; stream_offset */
   GT_EV_MISCOMPARE,   /* lu, lba, stream_offset of the first difference in the piece */
   GT_EV_RETRIED,      /* a command was repeated: lu, sense or outcome, attempt (coalesced to one a second) */
@@ -150,7 +169,7 @@ typedef enum gt_result {
   GT_RESULT_DEVICE_ERROR,    /* CHECK CONDITION or another status that was not to be mended: lu, sense. error = -ESPIPE:
                                 the tape does not stand where it should, but at object `lba` */
   GT_RESULT_TRANSPORT_ERROR, /* outcome other than delivered, retries used up */
-  GT_RESULT_BLOCK_TOO_LARGE, /* source tape holds a block larger than tape_block_bytes */
+  GT_RESULT_BLOCK_TOO_LARGE, /* source tape holds a block larger than was expected */
   GT_RESULT_INTERNAL,        /* errno in `error`; -EINVAL: the two sides do not describe the same number of bytes */
 } gt_result;
 

@@ -15,13 +15,16 @@ void gt_gather_advance(gt_copy *copy) {
   gt_publish_produced(copy, position);
 }
 
+bool gt_gather_may_mark(gt_copy *copy, const gt_marks *marks) {
+  if (gt_marks_room(marks)) return true;
+  atomic_store(&copy->marks_wanted, true);
+  return gt_marks_room(marks) > 0;
+}
+
 bool gt_gather_tag(gt_copy *copy, uint32_t tag, uint64_t position) {
   gt_gather *g = &copy->gather;
   if (tag == g->tag) return true;
-  if (!gt_marks_room(&copy->tags)) {
-    atomic_store(&copy->tags_wanted, true);
-    if (!gt_marks_room(&copy->tags)) return false;
-  }
+  if (!gt_gather_may_mark(copy, &copy->tags)) return false;
   gt_marks_push(&copy->tags, (gt_mark){.position = position, .value = tag});
   g->tag = tag;
   return true;
@@ -80,7 +83,7 @@ static enum gt_step step(gt_copy *copy, uint64_t *need, uint64_t *until) {
   if (*until) return GT_WAIT_TIME;
   *until = UINT64_MAX;
   if (seg->op == GT_OP_LOCATE || seg->op == GT_OP_SPACE) return gt_gather_position(copy, seg);
-  if (!g->seg_open && !gt_gather_tag(copy, seg->tag, g->allocated)) return GT_WAIT_TAGS;
+  if (!g->seg_open && !gt_gather_tag(copy, seg->tag, g->allocated)) return GT_WAIT_MARKS;
   g->seg_open = true;
   if (seg->op == GT_OP_EXTENT) return gt_gather_extent(copy, seg, need);
   if (seg->op == GT_OP_TAPE) return gt_gather_tape(copy, seg, need);
@@ -100,7 +103,7 @@ static int state_of(const gt_gather *g, enum gt_step why) {
   switch (why) {
   case GT_WAIT_SEGS: return GT_STARVED;
   case GT_WAIT_SPACE:
-  case GT_WAIT_TAGS: return GT_RING_FULL;
+  case GT_WAIT_MARKS: return GT_RING_FULL;
   case GT_WAIT_TIME: return GT_HELD_BACK;
   default: return GT_RUNNING;
   }
@@ -118,7 +121,7 @@ static void wait_for(gt_copy *copy, enum gt_step why, uint32_t seen, uint64_t ne
   uint64_t waited = gt_clock_ns() - start;
   if (why == GT_WAIT_TIME)
     gt_count(&copy->throttle_ns, waited);
-  else if (why == GT_WAIT_SPACE || why == GT_WAIT_TAGS)
+  else if (why == GT_WAIT_SPACE || why == GT_WAIT_MARKS)
     gt_count(&g->lane.stats.wait_ns, waited);
 }
 

@@ -14,6 +14,13 @@ static void fail_tape(gt_copy *copy, gt_result result, const gt_cmd *cmd) {
     gt_end_with_command(&g->ending, result, true, cmd);
 }
 
+/* Are the blocks of the destination those of the source? Set before gather's first segment is there. */
+static bool as_gathered(gt_copy *copy) { return atomic_load(&copy->program.as_gathered); }
+
+static uint32_t largest_block(gt_copy *copy) {
+  return as_gathered(copy) ? gt_larger_block(copy) : copy->options.source_block_bytes;
+}
+
 /* Bytes of a block that is not as long as was asked; negative: the answers contradict each other. With ILI the
  * INFORMATION field is asked less actual, negative for a longer block (SSC-4 6.4). */
 static int64_t block_bytes(const gt_cmd *cmd) {
@@ -44,6 +51,8 @@ static void land(gt_copy *copy, const gt_cmd *cmd, int64_t bytes) {
   }
   gt_trail_block(&copy->trail, g->landed, g->object++, (uint32_t)bytes);
   g->landed += (uint64_t)bytes;
+  /* There was room when the READ was sent. */
+  if (as_gathered(copy)) gt_marks_push(&copy->block_ends, (gt_mark){.position = g->landed, .value = (uint32_t)bytes});
   gt_count(&g->lane.stats.bytes, (uint64_t)bytes);
 }
 
@@ -87,15 +96,25 @@ static void drop(gt_copy *copy) {
   gt_queue_drop(&copy->program.gather);
 }
 
-static void read_block(gt_copy *copy, uint8_t lu) {
+/* The segment that lasts until the filemark is through, and so is the one that writes its blocks. */
+static void end_at_mark(gt_copy *copy) {
+  gt_gather *g = &copy->gather;
+  g->at_mark = false;
+  drop(copy);
+  if (!as_gathered(copy)) return;
+  gt_marks_push(&copy->block_ends, (gt_mark){.position = g->landed});
+  gt_park_signal(&copy->scatter.park);
+}
+
+static void read_block(gt_copy *copy, uint8_t lu, uint32_t bytes) {
   gt_gather *g = &copy->gather;
   gt_cmd *cmd = gt_lane_get(&g->lane);
   cmd->lu = lu;
   cmd->role = GT_ROLE_TAPE_READ;
   cmd->ended = read_ended;
   cmd->io.timeout_ms = copy->options.tape_timeout_ms;
-  gt_tape_read6(&cmd->io, gt_ring_at(&copy->ring, g->landed), copy->options.tape_block_bytes);
-  gt_throttle_take(&copy->throttle, copy->options.tape_block_bytes);
+  gt_tape_read6(&cmd->io, gt_ring_at(&copy->ring, g->landed), bytes);
+  gt_throttle_take(&copy->throttle, bytes);
   g->reading = cmd;
   gt_lane_send(cmd);
 }
@@ -113,17 +132,18 @@ enum gt_step gt_gather_tape(gt_copy *copy, const gt_seg *seg, uint64_t *need) {
   }
   if (g->reading) return GT_WAIT_COMMAND;
   if (g->at_mark) {
-    g->at_mark = false;
-    drop(copy);
+    end_at_mark(copy);
     return GT_GO;
   }
   if (!g->object_known && !learn_object(copy, seg->lu)) return GT_GO;
-  uint32_t block = copy->options.tape_block_bytes;
+  /* A READ ends at a block or at a filemark: one mark either way. */
+  if (as_gathered(copy) && !gt_gather_may_mark(copy, &copy->block_ends)) return GT_WAIT_MARKS;
+  uint32_t block = largest_block(copy);
   if (gt_ring_room(copy, g->landed) < block) {
     *need = g->landed + block - copy->ring.size;
     return GT_WAIT_SPACE;
   }
-  read_block(copy, seg->lu);
+  read_block(copy, seg->lu, block);
   return GT_GO;
 }
 

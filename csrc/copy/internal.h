@@ -25,6 +25,7 @@ enum {
   GT_PIECES = 1024,
   GT_TAGS = 16384,
   GT_TRAIL = 1024,
+  GT_BLOCK_ENDS = 16384,
   GT_ABORT_GRACE_MS = 5000,
   GT_FLUSH_GRACE_MS = 60000,
 };
@@ -104,7 +105,9 @@ typedef struct gt_scatter {
   bool draining; /* gather ended early: what is there is taken, whole or not */
   bool *dirty;   /* by lu: written since its last flush */
   bool *cached;  /* by lu: a disk has answered writes since its last flush, and may keep them in a volatile cache */
-  uint8_t *held; /* HOLD in progress */
+  uint8_t *held; /* HOLD or GT_SEG_HELD in progress */
+  uint32_t held_len;
+  uint64_t held_cookie;
   /* Tape: `next` is the block that was filled, `writing` the one that is outstanding. */
   uint64_t block_start;
   gt_block next, writing;
@@ -138,6 +141,7 @@ struct gt_copy {
   gt_throttle throttle; /* gather's */
   gt_marks tags;
   gt_trail trail;
+  gt_marks block_ends; /* AS_GATHERED; value: bytes of the block, 0: gather's segment ends here */
   gt_gather gather;
   gt_scatter scatter;
   pthread_t gather_thread, scatter_thread;
@@ -146,7 +150,7 @@ struct gt_copy {
   _Atomic bool stop;        /* scatter is through: gather ends */
   _Atomic int gather_state; /* gt_gather_state; GT_ENDED publishes gather.ending */
   _Atomic uint64_t produced, consumed;
-  _Atomic bool tags_wanted; /* gather waits for room for a tag */
+  _Atomic bool marks_wanted; /* gather waits for room for a tag or a block's end */
 
   /* HUNGRY: armed by append, shot once. refused_*: what a refused append needs. */
   _Atomic bool hungry_armed;
@@ -174,6 +178,11 @@ static inline uint64_t gt_ring_room(gt_copy *copy, uint64_t end) {
   return copy->ring.size - (end - atomic_load(&copy->consumed));
 }
 
+static inline uint32_t gt_larger_block(const gt_copy *copy) {
+  const gt_copy_options *o = &copy->options;
+  return o->source_block_bytes > o->tape_block_bytes ? o->source_block_bytes : o->tape_block_bytes;
+}
+
 /* Zero, or -EINVAL with a sentence in err. */
 int gt_copy_check_options(const gt_copy_options *options, char *err, size_t err_len);
 void gt_copy_set_defaults(gt_copy_options *options);
@@ -193,7 +202,9 @@ uint8_t *gt_slot_get(gt_slots *slots); /* NULL: none free */
 void gt_slot_put(gt_slots *slots, uint8_t *slot);
 
 /* gather_disk.c, gather_tape.c */
-enum gt_step { GT_GO, GT_WAIT_SPACE, GT_WAIT_COMMAND, GT_WAIT_TAGS, GT_WAIT_SEGS, GT_WAIT_TIME, GT_END };
+enum gt_step { GT_GO, GT_WAIT_SPACE, GT_WAIT_COMMAND, GT_WAIT_MARKS, GT_WAIT_SEGS, GT_WAIT_TIME, GT_END };
+/* Is there room for a mark? Where there is none gather is woken once there is. */
+bool gt_gather_may_mark(gt_copy *copy, const gt_marks *marks);
 bool gt_gather_tag(gt_copy *copy, uint32_t tag, uint64_t position); /* false: no room */
 enum gt_step gt_gather_extent(gt_copy *copy, const gt_seg *seg, uint64_t *need);
 void gt_gather_repair(gt_copy *copy);

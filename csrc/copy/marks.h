@@ -1,5 +1,5 @@
-/* What gather tells scatter about positions of the stream: where members start (tags), and from which tape
- * objects the bytes came. Two bounded queues, one writer and one reader each. */
+/* What gather tells scatter about positions of the stream: where members start (tags), from which tape objects the
+ * bytes came, and where the source's blocks end. Bounded queues, one writer and one reader each. */
 #ifndef GT_MARKS_H
 #define GT_MARKS_H
 
@@ -10,7 +10,7 @@
 typedef struct gt_mark {
   uint64_t position; /* stream byte of this run where it begins to hold */
   uint64_t object;   /* tape: object that starts there */
-  uint32_t value;    /* tag; or length of this and the following tape blocks, 0: they differ */
+  uint32_t value;    /* tag; or length of this and the following tape blocks, 0: they differ; or that of one block */
 } gt_mark;
 
 typedef struct gt_marks {

@@ -14,6 +14,11 @@ void gt_scatter_switch(gt_copy *copy, uint32_t tag) {
   gt_digest_open(&s->digest, tag);
 }
 
+void gt_scatter_marked(gt_copy *copy) {
+  if (atomic_load(&copy->marks_wanted) && atomic_exchange(&copy->marks_wanted, false))
+    gt_park_signal(&copy->gather.park);
+}
+
 /* Do gather's marks say where members start? While nobody has given a tag yet, an untagged segment on both sides
  * ends a member that was resumed, but only once its bytes are here: the tags may still come, on either side. */
 static bool marks_count(gt_copy *copy, bool bytes) {
@@ -30,8 +35,7 @@ static uint64_t next_member(gt_copy *copy, bool bytes) {
     else if (!bytes)
       return UINT64_MAX;
     gt_marks_drop(&copy->tags);
-    if (atomic_load(&copy->tags_wanted) && atomic_exchange(&copy->tags_wanted, false))
-      gt_park_signal(&copy->gather.park);
+    gt_scatter_marked(copy);
   }
   return mark ? mark->position : UINT64_MAX;
 }
@@ -39,6 +43,7 @@ static uint64_t next_member(gt_copy *copy, bool bytes) {
 void gt_scatter_digest(gt_copy *copy, uint64_t bytes) {
   gt_scatter *s = &copy->scatter;
   uint64_t end = s->position + bytes;
+  gt_scatter_hold(copy, bytes);
   if (!bytes) next_member(copy, false);
   /* Members that start right at the end are left for the next call: at a block's edge the open member is the one
    * that the last byte before it belongs to. */
@@ -56,4 +61,5 @@ void gt_scatter_open(gt_copy *copy, const gt_seg *seg) {
   s->seg_left = seg->bytes;
   if (atomic_load_explicit(&copy->program.tag_side, memory_order_relaxed) == GT_SIDE_SCATTER)
     gt_scatter_switch(copy, seg->tag);
+  gt_scatter_hold_open(copy, seg);
 }

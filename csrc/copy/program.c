@@ -35,51 +35,26 @@ void gt_program_free(gt_program *program) {
   pthread_mutex_destroy(&program->lock);
 }
 
-static bool extent_fits(const gt_program *program, const gt_seg *seg) {
-  if (seg->lu >= program->lu_count || program->lus[seg->lu].type != 0) return false;
-  const gt_copy_lu *lu = &program->lus[seg->lu];
-  if (!seg->bytes || seg->skip >= lu->block_bytes || seg->bytes > INT64_MAX) return false;
-  uint64_t blocks = (seg->skip + seg->bytes + lu->block_bytes - 1) / lu->block_bytes;
-  return seg->addr <= lu->blocks && blocks <= lu->blocks - seg->addr;
-}
-
-/* SPACE(6) has 24 signed bits; a count that does not fit is sent as SPACE(16). */
-static bool positioning_fits(const gt_seg *seg) {
-  if (seg->bytes) return false;
-  if (seg->op == GT_OP_FILEMARK) return seg->addr <= 0xffffff && !seg->skip;
-  if (seg->op == GT_OP_SPACE) return seg->skip == 0 || seg->skip == 1 || seg->skip == 3;
-  return !seg->skip;
-}
-
-static bool inline_fits(const gt_seg *seg, size_t inline_len) {
-  return seg->addr <= inline_len && seg->bytes <= inline_len - seg->addr;
-}
-
-/* Is the segment right by itself? */
-static bool shape_fits(const gt_program *program, const gt_seg *seg, int side, size_t inline_len) {
-  bool gather = side == GT_SIDE_GATHER;
-  switch (seg->op) {
-  case GT_OP_INLINE: return gather && !seg->skip && inline_fits(seg, inline_len);
-  case GT_OP_ZEROS: return gather && !seg->skip && seg->bytes <= INT64_MAX;
-  case GT_OP_EXTENT: return extent_fits(program, seg);
-  case GT_OP_COMPARE: return !gather && extent_fits(program, seg);
-  case GT_OP_TAPE: return seg->bytes && !seg->skip && (seg->bytes <= INT64_MAX || seg->bytes == UINT64_MAX);
-  case GT_OP_DISCARD: return !gather && !seg->skip && (seg->bytes <= INT64_MAX || seg->bytes == UINT64_MAX);
-  case GT_OP_HOLD: return !gather && !seg->skip && seg->bytes && seg->bytes <= GT_HOLD_MAX;
-  case GT_OP_FILEMARK:
-  case GT_OP_FLUSH: return !gather && positioning_fits(seg);
-  case GT_OP_LOCATE:
-  case GT_OP_SPACE: return positioning_fits(seg);
-  default: return false;
-  }
-}
-
 static bool uses_lu(const gt_seg *seg) {
   return seg->op != GT_OP_INLINE && seg->op != GT_OP_ZEROS && seg->op != GT_OP_DISCARD && seg->op != GT_OP_HOLD;
 }
 
 static bool on_tape(const gt_seg *seg) {
   return seg->op == GT_OP_TAPE || seg->op == GT_OP_FILEMARK || seg->op == GT_OP_LOCATE || seg->op == GT_OP_SPACE;
+}
+
+static bool drive_moves(const gt_program *program, int lu, uint32_t bytes) {
+  if (lu < 0 || !bytes) return true;
+  const gt_copy_lu *drive = &program->lus[lu];
+  return drive->lu->limits.max_transfer >= bytes && (!drive->max_io_bytes || drive->max_io_bytes >= bytes);
+}
+
+/* Can the drives move the blocks of their sides in one command? Those of AS_GATHERED are as long as either's. */
+static bool blocks_fit(const gt_program *program, const gt_program_facts *facts) {
+  uint32_t source = program->block_bytes[GT_SIDE_GATHER], destination = program->block_bytes[GT_SIDE_SCATTER];
+  if (facts->as_gathered) source = destination = source > destination ? source : destination;
+  return drive_moves(program, facts->tape_lu[GT_SIDE_GATHER], source) &&
+         drive_moves(program, facts->tape_lu[GT_SIDE_SCATTER], destination);
 }
 
 /* Each unit serves one side only (the side's thread is its poller), and each side has one tape at most. */
@@ -93,17 +68,32 @@ static bool lu_fits(const gt_program *program, gt_program_facts *facts, const gt
   if (type != 1) return true;
   if (facts->tape_lu[side] >= 0 && facts->tape_lu[side] != seg->lu) return false;
   facts->tape_lu[side] = seg->lu;
-  return true;
+  return blocks_fit(program, facts);
+}
+
+/* A stream of whole tape blocks is nothing else: what gather makes are files of a tape, and each of scatter's segments
+ * takes one. Gather keeps account of blocks from its first segment on, so that it has to know by then. */
+static bool joins_image(const gt_program *program, gt_program_facts *facts, const gt_seg *seg, int side) {
+  if (side == GT_SIDE_GATHER) {
+    if (seg->op != GT_OP_TAPE || seg->bytes != UINT64_MAX) facts->parts = true;
+  } else if (seg->skip & GT_SEG_AS_GATHERED) {
+    if (!facts->as_gathered && program->facts.medium[GT_SIDE_GATHER] != GT_MEDIUM_NONE) return false;
+    facts->as_gathered = true;
+  } else {
+    facts->parts = true;
+  }
+  return !facts->as_gathered || (!facts->parts && blocks_fit(program, facts));
 }
 
 /* Does it go with those before it? Updates the facts. */
-static bool joins(gt_program_facts *facts, const gt_seg *seg, int side, uint64_t bytes_max) {
+static bool joins(const gt_program *program, gt_program_facts *facts, const gt_seg *seg, int side) {
   if (seg->tag) {
     if (facts->tag_side != GT_SIDE_NONE && facts->tag_side != side) return false;
     facts->tag_side = (uint8_t)side;
   }
   if (seg->op >= GT_OP_FILEMARK) return true;
   if (side == GT_SIDE_SCATTER && facts->open_ended) return false;
+  if (!joins_image(program, facts, seg, side)) return false;
   /* Bytes from memory go between those of any source. */
   if (seg->op != GT_OP_INLINE && seg->op != GT_OP_ZEROS) {
     uint8_t medium = seg->op == GT_OP_TAPE ? GT_MEDIUM_TAPE : GT_MEDIUM_OTHER;
@@ -111,13 +101,13 @@ static bool joins(gt_program_facts *facts, const gt_seg *seg, int side, uint64_t
     facts->medium[side] = medium;
   }
   if (seg->bytes == UINT64_MAX) {
-    if (side == GT_SIDE_SCATTER)
-      facts->open_ended = true;
-    else
+    if (side == GT_SIDE_GATHER)
       facts->gather_to_mark = true;
+    else if (!facts->as_gathered)
+      facts->open_ended = true;
     return true;
   }
-  if (seg->bytes > bytes_max - facts->bytes[side]) return false;
+  if (seg->bytes > program->bytes_max - facts->bytes[side]) return false;
   facts->bytes[side] += seg->bytes;
   return true;
 }
@@ -126,8 +116,8 @@ static bool joins(gt_program_facts *facts, const gt_seg *seg, int side, uint64_t
 static size_t check(const gt_program *program, gt_program_facts *facts, const gt_seg *segs, size_t count, int side,
                     size_t inline_len) {
   for (size_t i = 0; i < count; i++) {
-    if (!shape_fits(program, &segs[i], side, inline_len) || !lu_fits(program, facts, &segs[i], side) ||
-        !joins(facts, &segs[i], side, program->bytes_max))
+    if (!gt_seg_fits(program, &segs[i], side, inline_len) || !lu_fits(program, facts, &segs[i], side) ||
+        !joins(program, facts, &segs[i], side))
       return i;
   }
   return count;
@@ -195,6 +185,7 @@ int gt_program_append(gt_program *program, const gt_seg *gather, size_t gathers,
   program->facts = facts;
   atomic_store(&program->tag_side, facts.tag_side);
   atomic_store(&program->gather_to_mark, facts.gather_to_mark);
+  atomic_store(&program->as_gathered, facts.as_gathered);
   push(&program->scatter, scatter, scatters, NULL);
   push(&program->gather, gather, gathers, blob);
   return 0;

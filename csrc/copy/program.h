@@ -24,6 +24,8 @@ typedef struct gt_program_facts {
   uint8_t tag_side;     /* the side whose segments have tags */
   bool open_ended;      /* scatter has a segment that lasts until finish */
   bool gather_to_mark;  /* gather has a TAPE segment that lasts until a filemark */
+  bool as_gathered;     /* scatter has a segment that takes blocks as they are */
+  bool parts;           /* a side has data that does not go with those */
   uint8_t lu_side[256]; /* by lu: the side that uses it */
 } gt_program_facts;
 
@@ -32,11 +34,12 @@ typedef struct gt_blob gt_blob; /* the inline bytes of one append */
 typedef struct gt_program {
   const gt_copy_lu *lus;
   uint8_t lu_count;
-  uint64_t bytes_max; /* stream bytes that one side may describe */
+  uint64_t bytes_max;      /* stream bytes that one side may describe */
+  uint32_t block_bytes[3]; /* by side: longest tape block; 0: not checked. Set before the first append */
   gt_queue gather, scatter;
   gt_program_facts facts; /* the controlling thread's */
   _Atomic uint8_t tag_side;
-  _Atomic bool gather_to_mark;
+  _Atomic bool gather_to_mark, as_gathered;
   pthread_mutex_t lock; /* blobs */
   gt_blob *blobs, **blobs_end;
   uint64_t inline_bytes; /* in blobs */
@@ -47,6 +50,8 @@ enum { GT_QUEUE_INLINE = 64u << 20 };
 
 int gt_program_init(gt_program *program, const gt_copy_lu *lus, uint8_t lu_count, uint64_t stream_offset);
 void gt_program_free(gt_program *program);
+/* The segment by itself, whatever came before it. */
+bool gt_seg_fits(const gt_program *program, const gt_seg *seg, int side, size_t inline_len);
 /* As gt_copy_append. */
 int gt_program_append(gt_program *program, const gt_seg *gather, size_t gathers, const gt_seg *scatter, size_t scatters,
                       const uint8_t *inline_bytes, size_t inline_len, size_t *bad);

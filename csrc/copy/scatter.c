@@ -1,7 +1,6 @@
 /* The scattering thread: uses the stream up in order, digests it on the way, makes checkpoints, and ends the
  * run. */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "scatter.h"
@@ -19,6 +18,7 @@ static void fail_program(gt_copy *copy, gt_result result) {
 }
 
 void gt_scatter_drop(gt_copy *copy) {
+  gt_scatter_tell_held(copy);
   copy->scatter.seg_open = false;
   gt_queue_drop(&copy->program.scatter);
 }
@@ -33,7 +33,7 @@ void gt_scatter_consumed(gt_copy *copy) {
 }
 
 /* DISCARD and HOLD: done as soon as the bytes are there. */
-static enum gt_step take_in_memory(gt_copy *copy, const gt_seg *seg, uint64_t there, uint64_t *need) {
+static enum gt_step take_in_memory(gt_copy *copy, uint64_t there, uint64_t *need) {
   gt_scatter *s = &copy->scatter;
   uint64_t bytes = there < s->seg_left ? there : s->seg_left;
   if (gt_pieces_full(&s->pieces)) return GT_WAIT_COMMAND;
@@ -42,31 +42,12 @@ static enum gt_step take_in_memory(gt_copy *copy, const gt_seg *seg, uint64_t th
     gt_scatter_digest(copy, 0);
     return GT_WAIT_SPACE;
   }
-  if (seg->op == GT_OP_HOLD) {
-    if (!s->held) s->held = malloc(seg->bytes);
-    if (!s->held) {
-      gt_scatter_no_memory(copy);
-      return GT_GO;
-    }
-    memcpy(s->held + (seg->bytes - s->seg_left), gt_ring_at(&copy->ring, s->position), bytes);
-  }
   gt_scatter_digest(copy, bytes);
   if (s->seg_left != UINT64_MAX) s->seg_left -= bytes;
   gt_pieces_add(&s->pieces, s->position, true);
   gt_count(&s->lane.stats.bytes, bytes);
   gt_scatter_consumed(copy);
-  if (s->seg_left) return GT_GO;
-  if (seg->op == GT_OP_HOLD) {
-    gt_event event = {.type = GT_EV_HELD,
-                      .cookie = seg->addr,
-                      .data = s->held,
-                      .data_len = (uint32_t)seg->bytes,
-                      .bytes = seg->bytes,
-                      .stream_offset = copy->options.stream_offset + s->position};
-    s->held = NULL;
-    gt_events_post(&copy->events, &event);
-  }
-  gt_scatter_drop(copy);
+  if (!s->seg_left) gt_scatter_drop(copy);
   return GT_GO;
 }
 
@@ -93,6 +74,10 @@ static enum gt_step run_barrier(gt_copy *copy, const gt_seg *seg, uint64_t *need
 /* No more comes from gather than is there. What does that mean for a segment that wants more? */
 static enum gt_step run_short(gt_copy *copy, const gt_seg *seg) {
   if (copy->gather.ending.result != GT_RESULT_OK) return GT_END;
+  if (seg->skip & GT_SEG_AS_GATHERED) { /* gather had no segment for it */
+    fail_program(copy, GT_RESULT_INTERNAL);
+    return GT_GO;
+  }
   if (seg->bytes == UINT64_MAX) {
     gt_scatter_drop(copy);
     return GT_GO;
@@ -106,16 +91,18 @@ static enum gt_step run_data(gt_copy *copy, const gt_seg *seg, bool gather_ended
   uint64_t there = atomic_load(&copy->produced) - s->position;
   enum gt_step why;
   if (!s->seg_open) gt_scatter_open(copy, seg);
+  if (s->failed) return GT_GO;
   /* A destination that is no tape takes what is left of a stream that ended early: it can go on inside a block. */
   s->draining = gather_ended;
   switch (seg->op) {
   case GT_OP_TAPE:
     if (!s->taping && !gt_scatter_tape_begin(copy, seg->lu)) return GT_GO;
-    why = gt_scatter_tape(copy, there, need);
+    why =
+        seg->skip & GT_SEG_AS_GATHERED ? gt_scatter_as_gathered(copy, there, need) : gt_scatter_tape(copy, there, need);
     break;
   case GT_OP_EXTENT: why = gt_scatter_extent(copy, seg, there, need); break;
   case GT_OP_COMPARE: why = gt_scatter_compare(copy, seg, there, need); break;
-  default: why = take_in_memory(copy, seg, there, need); break;
+  default: why = take_in_memory(copy, there, need); break;
   }
   return why == GT_WAIT_SPACE && gather_ended ? run_short(copy, seg) : why;
 }
@@ -129,7 +116,7 @@ static enum gt_step run_out(gt_copy *copy, bool gather_ended, uint64_t *need) {
   }
   gt_scatter_digest(copy, 0);
   if (gather_ended && copy->gather.ending.result != GT_RESULT_OK) return GT_END;
-  if (atomic_load(&copy->produced) != s->position) {
+  if (atomic_load(&copy->produced) != s->position || gt_marks_peek(&copy->block_ends, 0)) {
     fail_program(copy, GT_RESULT_INTERNAL); /* gather makes more than scatter takes */
     return GT_GO;
   }
@@ -222,6 +209,9 @@ static void end(gt_copy *copy) {
   gt_ending ending = {0};
   bool gather_ended = atomic_load(&copy->gather_state) == GT_ENDED;
   s->lane.abort_grace_ms = GT_FLUSH_GRACE_MS;
+  /* A copy of what was taken of a segment that is cut short; what HOLD kept of one is worth nothing. */
+  const gt_seg *seg = gt_queue_peek(&copy->program.scatter, 0);
+  if (s->seg_open && seg->skip & GT_SEG_HELD) gt_scatter_tell_held(copy);
   /* What is on the destination is worth a checkpoint, whoever failed, as long as it was not the destination. */
   if (!s->failed) gt_scatter_checkpoint(copy, true);
   choose_ending(copy, gather_ended, &ending);

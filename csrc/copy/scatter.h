@@ -9,7 +9,13 @@
 void gt_scatter_digest(gt_copy *copy, uint64_t bytes);
 /* The member that is open ends, the one with this tag (0: none) begins; nothing where it is the same. */
 void gt_scatter_switch(gt_copy *copy, uint32_t tag);
-/* The first segment begins, is through. */
+/* HOLD and GT_SEG_HELD. The segment begins; `bytes` from the position on are taken; it is through. */
+void gt_scatter_hold_open(gt_copy *copy, const gt_seg *seg);
+void gt_scatter_hold(gt_copy *copy, uint64_t bytes);
+void gt_scatter_tell_held(gt_copy *copy);
+/* A mark was dropped: gather goes on if it waited for the room. */
+void gt_scatter_marked(gt_copy *copy);
+/* The first segment begins (no memory: failed), is through. */
 void gt_scatter_open(gt_copy *copy, const gt_seg *seg);
 void gt_scatter_drop(gt_copy *copy);
 void gt_scatter_fail(gt_copy *copy, const gt_cmd *cmd);
@@ -28,6 +34,8 @@ bool gt_scatter_tape_begin(gt_copy *copy, uint8_t lu);
 /* there: bytes from the position on that gather has made. They return what to wait for, with *need the position
  * that `produced` has to reach. */
 enum gt_step gt_scatter_tape(gt_copy *copy, uint64_t there, uint64_t *need);
+/* AS_GATHERED */
+enum gt_step gt_scatter_as_gathered(gt_copy *copy, uint64_t there, uint64_t *need);
 /* Sends the block that is ready. */
 enum gt_step gt_scatter_tape_write(gt_copy *copy, uint64_t *need);
 void gt_scatter_tape_cut(gt_copy *copy); /* ends the block being filled as it is */

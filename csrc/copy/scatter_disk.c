@@ -16,6 +16,7 @@ static void end_piece(gt_cmd *cmd) {
     gt_scatter_fail(copy, cmd);
   }
   gt_slot_put(&s->slots, cmd->slot);
+  cmd->blocks = 0;
   gt_lane_put(cmd);
   gt_scatter_consumed(copy);
 }
@@ -41,6 +42,16 @@ static bool lane_open(gt_copy *copy, uint8_t lu) {
   gt_scatter *s = &copy->scatter;
   if (s->lane.in_use && (s->lane.active != lu || s->lane.in_use >= copy->lus[lu].lu->limits.max_queue)) return false;
   return s->lane.free && !gt_pieces_full(&s->pieces);
+}
+
+/* Is a command outstanding for one of these blocks? All of them are at one unit. What is written to a block comes
+ * after what an earlier extent put there, or else a block that two of them share may end up with either. */
+static bool blocks_busy(const gt_lane *lane, uint64_t lba, uint64_t blocks) {
+  for (uint16_t i = 0; lane->in_use && i < lane->depth; i++) {
+    const gt_cmd *cmd = &lane->cmds[i];
+    if (cmd->blocks && cmd->lba < lba + blocks && lba < cmd->lba + cmd->blocks) return true;
+  }
+  return false;
 }
 
 /* Takes `bytes` of the first segment: digests them, moves on, and returns a command for them. */
@@ -80,8 +91,8 @@ static uint64_t ready_bytes(gt_copy *copy, uint64_t most, uint64_t there, uint64
   return s->draining ? there : 0;
 }
 
-/* The block's bytes before `skip` stay as they are: read, laid over, written. Everything before must have
- * ended, since it may be in this very block. */
+/* The block's bytes before `skip` stay as they are, and so do those behind the end with GT_SEG_KEEP: read, laid over,
+ * written. Everything before must have ended, since it may be in this very block. */
 static enum gt_step write_into_block(gt_copy *copy, const gt_seg *seg, uint64_t lba, uint32_t skip, uint64_t there,
                                      uint64_t *need) {
   gt_scatter *s = &copy->scatter;
@@ -99,7 +110,7 @@ static enum gt_step write_into_block(gt_copy *copy, const gt_seg *seg, uint64_t 
   }
   const uint8_t *from = gt_ring_at(&copy->ring, s->position);
   memcpy(slot + skip, from, bytes);
-  memset(slot + skip + bytes, 0, block - skip - bytes);
+  if (!(seg->skip & GT_SEG_KEEP)) memset(slot + skip + bytes, 0, block - skip - bytes);
   gt_cmd *cmd = take_piece(copy, seg->lu, lba, skip, bytes);
   cmd->slot = slot;
   send_write(copy, cmd, slot);
@@ -123,18 +134,19 @@ static bool write_tail(gt_copy *copy, uint8_t lu, uint64_t lba, uint64_t bytes) 
 }
 
 /* Takes the following extents into the same command as long as their blocks follow on the disk and their
- * bytes are there. */
+ * bytes are there. Whole blocks only: what is kept behind them is no matter here. */
 static void coalesce(gt_copy *copy, gt_cmd *cmd, uint64_t there) {
   gt_scatter *s = &copy->scatter;
   uint32_t block = copy->lus[cmd->lu].block_bytes, limit = gt_disk_limit(copy, cmd->lu);
   while (!s->seg_left) {
     const gt_seg *next = gt_queue_peek(&copy->program.scatter, 1);
-    if (!next || next->op != GT_OP_EXTENT || next->lu != cmd->lu || next->skip || next->addr != cmd->lba + cmd->blocks)
+    if (!next || next->op != GT_OP_EXTENT || next->lu != cmd->lu || next->skip & ~GT_SEG_KEEP ||
+        next->addr != cmd->lba + cmd->blocks)
       return;
     uint64_t most = least(limit - cmd->bytes, there - cmd->bytes);
     uint64_t bytes = least(next->bytes, most);
     bytes -= bytes % block;
-    if (!bytes) return;
+    if (!bytes || blocks_busy(&s->lane, next->addr, bytes / block)) return;
     gt_scatter_drop(copy);
     gt_scatter_open(copy, next);
     gt_scatter_digest(copy, bytes);
@@ -148,15 +160,20 @@ static void coalesce(gt_copy *copy, gt_cmd *cmd, uint64_t there) {
 enum gt_step gt_scatter_extent(gt_copy *copy, const gt_seg *seg, uint64_t there, uint64_t *need) {
   gt_scatter *s = &copy->scatter;
   uint32_t block = copy->lus[seg->lu].block_bytes, limit = gt_disk_limit(copy, seg->lu);
-  uint64_t at = seg->skip + seg->bytes - s->seg_left, lba = seg->addr + at / block;
+  uint64_t at = (seg->skip & GT_SKIP_MAX) + seg->bytes - s->seg_left, lba = seg->addr + at / block;
+  bool keep = seg->skip & GT_SEG_KEEP;
   if (!lane_open(copy, seg->lu)) return GT_WAIT_COMMAND;
-  if (at % block) return write_into_block(copy, seg, lba, (uint32_t)(at % block), there, need);
+  if (at % block || (keep && s->seg_left < block))
+    return write_into_block(copy, seg, lba, (uint32_t)(at % block), there, need);
   uint64_t slot = least(s->slots.bytes, limit) / block * block;
-  /* A short rest goes in one command, its tail with it. */
-  uint64_t most = s->seg_left <= slot ? s->seg_left : least(s->seg_left - s->seg_left % block, limit);
+  /* A short rest goes in one command, its tail with it unless that is to be laid over what is there. */
+  uint64_t most = s->seg_left <= slot && !keep ? s->seg_left : least(s->seg_left - s->seg_left % block, limit);
   uint64_t bytes = ready_bytes(copy, most, there, need);
   if (!bytes) return GT_WAIT_SPACE;
-  if (bytes % block && bytes > slot) bytes -= bytes % block; /* drained in the middle of a long piece */
+  /* Drained in the middle of a long piece. */
+  if (bytes % block && (keep || bytes > slot)) bytes -= bytes % block;
+  if (!bytes) return write_into_block(copy, seg, lba, 0, there, need);
+  if (blocks_busy(&s->lane, lba, (bytes + block - 1) / block)) return GT_WAIT_COMMAND;
   if (bytes % block) {
     if (!write_tail(copy, seg->lu, lba, bytes)) return GT_WAIT_COMMAND;
   } else {

@@ -141,6 +141,28 @@ enum gt_step gt_scatter_tape(gt_copy *copy, uint64_t there, uint64_t *need) {
   return GT_GO;
 }
 
+/* A block is taken when the whole of it is there; where gather's segment ends there is a mark of its own. */
+enum gt_step gt_scatter_as_gathered(gt_copy *copy, uint64_t there, uint64_t *need) {
+  gt_scatter *s = &copy->scatter;
+  if (s->next.valid) return GT_WAIT_COMMAND;
+  const gt_mark *mark = gt_marks_peek(&copy->block_ends, 0);
+  if (!mark || there < mark->position - s->position) {
+    *need = mark ? mark->position : s->position + 1;
+    gt_scatter_digest(copy, 0);
+    note_tape_wait(copy);
+    return GT_WAIT_SPACE;
+  }
+  bool block = mark->value != 0;
+  gt_scatter_digest(copy, mark->position - s->position);
+  gt_marks_drop(&copy->block_ends);
+  gt_scatter_marked(copy);
+  if (block)
+    gt_scatter_tape_cut(copy);
+  else
+    gt_scatter_drop(copy);
+  return GT_GO;
+}
+
 bool gt_scatter_position_agrees(gt_copy *copy, uint8_t lu) {
   gt_scatter *s = &copy->scatter;
   uint64_t object = 0;

@@ -15,6 +15,7 @@ static void make_seg(fuzz_in *in, gt_seg *seg) {
   } else {
     seg->addr = fuzz_u8(in), seg->bytes = fuzz_u8(in) * (shape & 0x20 ? 256u : 1u), seg->skip = fuzz_u8(in) % 4;
     if (shape & 0x40) seg->bytes = UINT64_MAX;
+    if (shape & 0x80) seg->skip |= (uint16_t)(fuzz_u8(in) << 8);
   }
 }
 
@@ -23,10 +24,16 @@ static void check_taken(const gt_seg *seg, const gt_copy_lu *lus, bool gather) {
   static const bool on_gather[12] = {0, 1, 1, 1, 1, 0, 0, 0, 0, 0, 1, 1};
   static const bool on_scatter[12] = {0, 0, 1, 0, 1, 1, 1, 1, 1, 1, 1, 1};
   MUST(seg->op && seg->op < 12 && (gather ? on_gather : on_scatter)[seg->op]);
+  uint32_t skip = seg->skip & GT_SKIP_MAX, flags = seg->skip & ~(uint32_t)GT_SKIP_MAX;
+  bool extent = seg->op == GT_OP_EXTENT, tape = seg->op == GT_OP_TAPE;
+  MUST(!(gather && flags) && !(flags & ~(uint32_t)(GT_SEG_KEEP | GT_SEG_HELD | GT_SEG_AS_GATHERED)));
+  if (flags & GT_SEG_KEEP) MUST(extent);
+  if (flags & GT_SEG_AS_GATHERED) MUST(tape && seg->bytes == UINT64_MAX);
+  if (flags & GT_SEG_HELD) MUST((extent || tape || seg->op == GT_OP_DISCARD) && seg->bytes - 1 < GT_HOLD_MAX);
   if (seg->op == GT_OP_EXTENT || seg->op == GT_OP_COMPARE) {
     const gt_copy_lu *lu = &lus[seg->lu];
-    MUST(seg->lu < LUS && lu->type == 0 && seg->bytes && seg->skip < lu->block_bytes && seg->addr < lu->blocks);
-    unsigned __int128 end = (unsigned __int128)seg->addr * lu->block_bytes + seg->skip + seg->bytes;
+    MUST(seg->lu < LUS && lu->type == 0 && seg->bytes && skip < lu->block_bytes && seg->addr < lu->blocks);
+    unsigned __int128 end = (unsigned __int128)seg->addr * lu->block_bytes + skip + seg->bytes;
     MUST(end <= (unsigned __int128)lu->blocks * lu->block_bytes);
   }
   if (seg->op == GT_OP_TAPE || seg->op == GT_OP_LOCATE || seg->op == GT_OP_SPACE || seg->op == GT_OP_FILEMARK)
