@@ -50,10 +50,9 @@ void ReadUnits(Napi::Array list, std::vector<gt_copy_lu> &units, std::vector<Nap
   }
 }
 
-// startCopy(arena, units, ringBytes, tapeBlockBytes, ioBytes, depth, sha256, zeroFill, sourceCrcs, keepMember,
-// streamOffset, tapeObject,
-//   digest | null, checkpointBytes, checkpointMs, bytesPerS, commandTimeoutMs, tapeTimeoutMs, retryLimit,
-//   busyLimitMs, onEvents)
+// startCopy(arena, units, ringBytes, tapeBlockBytes, sourceBlockBytes, ioBytes, depth, sha256, zeroFill, sourceCrcs,
+//   keepMember, streamOffset, tapeObject, digest | null, checkpointBytes, checkpointMs, bytesPerS, commandTimeoutMs,
+//   tapeTimeoutMs, retryLimit, busyLimitMs, onEvents)
 Napi::Value StartCopy(const Napi::CallbackInfo &info) {
   Args args(info);
   Napi::Value arena = args.Next();
@@ -64,6 +63,7 @@ Napi::Value StartCopy(const Napi::CallbackInfo &info) {
   options.lu_count = static_cast<uint8_t>(units.size());
   options.ring_bytes = args.U64();
   options.tape_block_bytes = args.U32();
+  options.source_block_bytes = args.U32();
   options.io_bytes = args.U32();
   options.depth = args.U16();
   options.sha256 = args.Bool();

@@ -135,6 +135,7 @@ export interface Addon {
     units: readonly Unit[],
     ringBytes: bigint,
     tapeBlockBytes: number,
+    sourceBlockBytes: number,
     ioBytes: number,
     depth: number,
     sha256: boolean,

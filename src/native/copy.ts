@@ -123,6 +123,7 @@ export function startCopy(addon: Addon, options: CopyOptions, onEvents: () => vo
       options.lus.map(unit),
       BigInt(integer("ringBytes", options.ringBytes, 1, Number.MAX_SAFE_INTEGER)),
       integer("tapeBlockBytes", options.tapeBlockBytes, TAPE_BLOCK_MIN, TAPE_BLOCK_MAX),
+      integer("sourceBlockBytes", options.sourceBlockBytes, 0, TAPE_BLOCK_MAX, 0),
       integer("ioBytes", options.ioBytes, 0, U32_MAX, 0),
       integer("depth", options.depth, 0, U16_MAX, 0),
       flag("sha256", options.sha256),

@@ -20,6 +20,41 @@ export type Side = "gather" | "scatter";
 /** Tape data up to the next filemark. */
 export const TO_FILEMARK = U64_MAX;
 
+/** What a segment to scatter may do besides; `gather` has none of it. */
+export interface HeldOption {
+  /** A copy of the bytes, 1 to HELD_MAX of them, comes in a "held" event; its cookie is the stream offset of the first. */
+  readonly held?: boolean;
+}
+
+export interface ExtentOptions extends HeldOption {
+  /** Bytes behind the end, in the last block, stay as they are on the disk; otherwise they become zeros. */
+  readonly keep?: boolean;
+}
+
+export interface TapeOptions extends HeldOption {
+  /**
+   * The blocks are those of the source tape, whatever their lengths. TO_FILEMARK only: each such segment takes what one
+   * tape("gather", lu, TO_FILEMARK) gives, and nothing else is copied in the run. Give the first one with that append
+   * which has gather's first, or before.
+   */
+  readonly asGathered?: boolean;
+}
+
+/** Most bytes of a segment that is held. */
+export const HELD_MAX = 1 << 20;
+
+/** Bytes of a block passed over are the low 12 bits of `skip`; above them are the flags of csrc/copy/engine.h. */
+const SKIP_MAX = 0x0fff;
+const KEEP = 0x8000;
+const HELD = 0x4000;
+const AS_GATHERED = 0x2000;
+const PLAIN: ExtentOptions & TapeOptions = {};
+
+const flagsOf = (options: ExtentOptions & TapeOptions): number =>
+  (options.keep === true ? KEEP : 0) |
+  (options.held === true ? HELD : 0) |
+  (options.asGathered === true ? AS_GATHERED : 0);
+
 const WORDS = SEGMENT_BYTES / 8;
 const FIRST_SEGMENTS = 256;
 
@@ -31,7 +66,7 @@ class Segments {
   private halves = new Uint32Array(this.words.buffer);
   count = 0;
 
-  add(op: number, lu: number, addr: bigint, size: bigint, tag: number, skip: number): void {
+  add(op: number, lu: number, addr: bigint, size: bigint, tag: number, skip: number, flags = 0): void {
     // The unsigned value is the value itself only if it is an integer in range.
     if ((lu & 0xff) !== lu || (skip & 0xffff) !== skip || tag >>> 0 !== tag || !fits(addr) || !fits(size))
       throw invalid(`A segment is out of range: lu ${lu}, addr ${addr}, bytes ${size}, tag ${tag}, skip ${skip}.`);
@@ -40,7 +75,7 @@ class Segments {
     this.words[word] = addr;
     this.words[word + 1] = size;
     this.halves[2 * word + 4] = tag;
-    this.halves[2 * word + 5] = op | (lu << 8) | (skip << 16);
+    this.halves[2 * word + 5] = op | (lu << 8) | ((skip | flags) << 16);
     this.count++;
   }
 
@@ -80,8 +115,11 @@ export class ProgramBuilder {
   }
 
   /** `size` bytes of the extent that starts `skip` bytes into block `lba` of unit `lu`. */
-  extent(side: Side, lu: number, lba: bigint, size: bigint, tag = 0, skip = 0): this {
-    this.side(side).add(Op.EXTENT, lu, lba, size, tag, skip);
+  extent(side: Side, lu: number, lba: bigint, size: bigint, tag = 0, skip = 0, options: ExtentOptions = PLAIN): this {
+    // A skip that reached into the flags would be taken for them, and the disk be written otherwise than was asked.
+    if (side === "scatter" && skip > SKIP_MAX)
+      throw invalid(`An extent to scatter skips ${skip} bytes of a block; a block has at most ${SKIP_MAX + 1}.`);
+    this.side(side).add(Op.EXTENT, lu, lba, size, tag, skip, flagsOf(options));
     return this;
   }
 
@@ -106,14 +144,14 @@ export class ProgramBuilder {
   }
 
   /** gather: the next `size` bytes of tape `lu` (TO_FILEMARK: to the filemark). scatter: into tape blocks. */
-  tape(side: Side, lu: number, size: bigint, tag = 0): this {
-    this.side(side).add(Op.TAPE, lu, 0n, size, tag, 0);
+  tape(side: Side, lu: number, size: bigint, tag = 0, options: TapeOptions = PLAIN): this {
+    this.side(side).add(Op.TAPE, lu, 0n, size, tag, 0, flagsOf(options));
     return this;
   }
 
   /** Stream bytes that are digested and not kept. */
-  discard(size: bigint, tag = 0): this {
-    this.scatterList.add(Op.DISCARD, 0, 0n, size, tag, 0);
+  discard(size: bigint, tag = 0, options: HeldOption = PLAIN): this {
+    this.scatterList.add(Op.DISCARD, 0, 0n, size, tag, 0, flagsOf(options));
     return this;
   }
 

@@ -183,7 +183,10 @@ export interface CopyOptions {
   readonly arena: Arena;
   readonly ringBytes: number;
   readonly lus: readonly CopyLu[];
+  /** Of the blocks that are written to tape. */
   readonly tapeBlockBytes: number;
+  /** Largest block expected on a source tape; 0: tapeBlockBytes. The ring holds four of the larger one. */
+  readonly sourceBlockBytes?: number;
   readonly ioBytes?: number;
   readonly depth?: number;
   readonly sha256?: boolean;
@@ -244,6 +247,7 @@ export type CopyEvent =
       readonly streamOffset: bigint;
     }
   | { readonly type: "block-crcs"; readonly object: bigint; readonly crcs: Uint32Array }
+  /** Bytes of a hold(); or a copy of those of a segment with `held`, where the cookie is its stream offset. */
   | { readonly type: "held"; readonly cookie: bigint; readonly data: Uint8Array }
   | {
       readonly type: "medium-error";
