@@ -22,7 +22,6 @@ import type { Operation } from "./operation.js";
 const SENSE_MAX = 252;
 /** How soon it is worth asking again, at least and at most. */
 const DELAY_MS = { least: 100, most: 5000 } as const;
-const MOST_SEGMENTS = 0xffff;
 
 const ENDED_LID4 = {
   done: STATUS_LID4.DONE,
@@ -37,7 +36,7 @@ export function statusLid1(operation: Operation): Uint8Array {
   return encodeStatusLid1({
     heldDiscarded: operation.heldDiscarded,
     status: commandStatus(operation),
-    segments: Math.min(operation.segmentsDone, MOST_SEGMENTS),
+    segments: operation.segmentsDone,
     units,
     count: Number(count),
   });
@@ -87,7 +86,7 @@ function head(operation: Operation, nowMs: number): StatusLid4 {
     delayMs: delay(operation, nowMs),
     completion: result?.status ?? STATUS.GOOD,
     ...transferred(operation),
-    segments: Math.min(operation.segmentsDone, MOST_SEGMENTS),
+    segments: operation.segmentsDone,
     sense: (result?.sense ?? new Uint8Array(0)).subarray(0, SENSE_MAX),
   };
 }
@@ -114,7 +113,7 @@ function delay(operation: Operation, nowMs: number): number {
   if (!operation.running) return DELAY_ENDED;
   const { totalBytes } = operation.facts;
   if (totalBytes === undefined || operation.bytes === 0n) return DELAY_UNKNOWN;
-  const left = totalBytes > operation.bytes ? totalBytes - operation.bytes : 0n;
-  const ms = ((nowMs - operation.startedMs) * Number(left)) / Number(operation.bytes);
+  const left = Number(totalBytes - operation.bytes);
+  const ms = ((nowMs - operation.startedMs) * left) / Number(operation.bytes);
   return Math.round(Math.min(Math.max(ms, DELAY_MS.least), DELAY_MS.most));
 }

@@ -151,10 +151,7 @@ export class Operations {
     this.#running.delete(operation);
     const { nexus } = operation.facts;
     // Without an identifier, or forgotten while it ran, perhaps with another in its place.
-    if (this.#known.get(keyOf(operation.facts)) !== operation) {
-      operation.dropHeld();
-      return;
-    }
+    if (this.#known.get(keyOf(operation.facts)) !== operation) return;
     this.#ended.add(operation);
     const own = this.#endedOf.get(nexus) ?? new Set();
     this.#endedOf.set(nexus, own.add(operation));
@@ -185,7 +182,7 @@ export class Operations {
 
   /** Of one operation as much as VPD page 8Fh says; of all together what was held longest makes room. */
   #roomToHold(operation: Operation, bytes: number): number {
-    if (!this.#running.has(operation) || this.#known.get(keyOf(operation.facts)) !== operation) return 0;
+    if (this.#known.get(keyOf(operation.facts)) !== operation) return 0;
     const wanted = Math.min(bytes, COPY_LIMITS.heldBytes - operation.heldBytes);
     let held = 0;
     for (const one of this.#known.values()) held += one.heldBytes;

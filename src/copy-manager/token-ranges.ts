@@ -22,7 +22,7 @@ export interface RodPiece {
  * @throws CopyRefusal LOGICAL BLOCK ADDRESS OUT OF RANGE
  */
 export function checkRanges(ranges: readonly BlockRange[], capacity: bigint, place: number): void {
-  const index = ranges.findIndex(({ lba, blocks }) => lba > capacity || BigInt(blocks) > capacity - lba);
+  const index = ranges.findIndex(({ lba, blocks }) => BigInt(blocks) > capacity - lba);
   if (index >= 0)
     throw refused(
       ASC.LBA_OUT_OF_RANGE,

@@ -71,9 +71,9 @@ export class TokenUse {
     return this.#refusal;
   }
 
-  /** For the keeper of the tokens. */
+  /** For the keeper of the tokens, once. */
   died(refusal: CopyRefusal): void {
-    this.#refusal ??= refusal;
+    this.#refusal = refusal;
   }
 
   /** The command has ended; its inactivity timeout begins anew. @param deleted DEL_TKN */

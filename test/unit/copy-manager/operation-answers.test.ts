@@ -70,7 +70,7 @@ test("one that runs says whether the command waits for it, how far it is, and ha
   const one = operation();
   one.hold(hex("0102"));
   one.made(zeroToken());
-  one.progress({ segments: 2, bytes: 4096n, commands: 3 });
+  one.progress({ segments: 2, bytes: 4096n, commands: 0x1_0003 });
   one.progress({ bytes: 5120n });
   const lid1 = { heldDiscarded: false, status: STATUS_LID1.RUNNING, segments: 2, units: 0, count: 5120 };
   t.deepEqual(decodeStatusLid1(statusLid1(one)), lid1);

@@ -9,9 +9,15 @@ import { ManualClock } from "../../../src/sys/clock.js";
 import { STATUS } from "../../../src/wire/names.js";
 import { decodeSense } from "../../../src/wire/sense.js";
 import { LIST_ID_USAGE } from "../../../src/wire/xcopy/copy-list.js";
-import { decodeDataLid1, decodeFailureDetails, decodeStatusLid1 } from "../../../src/wire/xcopy/copy-results.js";
+import {
+  decodeDataLid1,
+  decodeFailureDetails,
+  decodeStatusLid1,
+  decodeTokenInformation,
+} from "../../../src/wire/xcopy/copy-results.js";
 import { fixedCopySense } from "../../../src/wire/xcopy/copy-sense.js";
 import { CopyRefusal } from "../../../src/wire/xcopy/refusal.js";
+import { zeroToken } from "../../../src/wire/xcopy/rod-token.js";
 import { hex } from "../../lib/xcopy.js";
 
 const ALL = 0x1_0000;
@@ -143,6 +149,34 @@ test("a status of one that has ended is told once; held data and failures stay f
   t.is(operations.find("a", 0, 7), undefined);
 });
 
+test("data that is held and was not fetched outlives the status", (t) => {
+  const { operations, begin, receive } = table();
+  const one = begin();
+  one.hold(hex("01"));
+  one.end({ state: "done" });
+  receive("status-lid4");
+  t.deepEqual(decodeDataLid1(receive("data-lid1")), hex("01"));
+  t.is(operations.find("a", 0, 7), undefined);
+});
+
+test("tokens and the outcome of a command of tokens are told until they were fetched whole; of a copy there are none", (t) => {
+  const { operations, begin, receive } = table();
+  const one = begin({ kind: "populate-token", blockBytes: 512 });
+  const tokens = (length?: number) => decodeTokenInformation(receive("token-information", 7, length)).tokens;
+  one.made(zeroToken());
+  one.end({ state: "done" });
+  receive("status-lid4");
+  for (const length of [100, ALL]) t.deepEqual(tokens(length), [{ cscdId: 0, token: zeroToken() }]);
+  t.true(unknown(() => tokens()));
+  const writes = begin({ kind: "write-using-token" });
+  writes.end({ state: "partial" });
+  t.deepEqual(tokens(), []);
+  t.true(unknown(() => tokens()));
+  t.is(operations.find("a", 0, 7), undefined);
+  begin().end({ state: "done" });
+  for (let times = 0; times < 2; times++) t.deepEqual(tokens(), []);
+});
+
 test("held data and failure details stay until they are fetched whole, or with an allocation length of 0", (t) => {
   const { begin, receive } = table();
   for (const last of [0, 7]) {
@@ -215,7 +249,7 @@ test("a nexus has room for 16 copies, all together for 64: TASK SET FULL to whom
 });
 
 test("the end of a nexus forgets what it could ask for and tells what still runs; nothing is kept of that later", (t) => {
-  const { operations, begin } = table();
+  const { clock, operations, begin } = table();
   const [runs, ended, other] = [begin({ listId: 1 }), begin({ listId: 2 }), begin({ nexus: "b" })];
   ended.hold(hex("01"));
   ended.end({ state: "done" });
@@ -228,6 +262,7 @@ test("the end of a nexus forgets what it could ask for and tells what still runs
   runs.hold(hex("01"));
   t.is(runs.heldBytes, 0);
   runs.end({ state: "terminated" });
+  clock.advance(KEPT.ms);
   t.is(operations.find("a", 0, 1), again);
   t.deepEqual(operations.running(), [other, again]);
 });

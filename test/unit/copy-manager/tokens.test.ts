@@ -182,10 +182,11 @@ test("a token expires when nobody used it for its timeout, 60 s where none was a
 });
 
 test("a token does not expire while it is used, and its timeout begins anew at the end of the last use", (t) => {
-  const { clock, make, use, death } = plant();
+  const { clock, tokens, make, use, death } = plant();
   const token = make();
   const [first, second] = [use(token), use(token)];
   clock.advance(100_000);
+  t.is(tokens.size, 1);
   first.release();
   clock.advance(100_000);
   t.is(second.refusal, undefined);
@@ -261,10 +262,15 @@ test("of the dead so many are remembered, then they are unknown", (t) => {
 });
 
 test("an identifier that is taken is drawn again", (t) => {
-  const draws = [1, 5, 1, 1, 2, 6].map((value) => (bytes: number) => new Uint8Array(bytes).fill(value));
+  const draws = [1, 9, 1, 1, 2, 9, 2, 1, 3, 9].map((value) => (bytes: number) => new Uint8Array(bytes).fill(value));
   const tokens = new Tokens({ clock: new ManualClock(), random: (bytes) => draws.shift()?.(bytes) ?? hex("") });
-  const identifiers = [tokens.make(REQUEST), tokens.make(REQUEST)].map((token) => token[8]);
-  t.deepEqual(identifiers, [1, 2]);
+  const made = [tokens.make(REQUEST), tokens.make(REQUEST)];
+  tokens.cancelAll(REQUEST.device);
+  made.push(tokens.make(REQUEST));
+  t.deepEqual(
+    made.map((token) => token[8]),
+    [1, 2, 3],
+  );
 });
 
 test("REPORT ALL ROD TOKENS tells of those that live and may be seen, and nothing that is secret", (t) => {
