@@ -184,8 +184,8 @@ export class Operation {
   /** It was fetched. @returns whether anything is left */
   fetched(part: KeptPart): boolean {
     if (part === "held") this.dropHeld();
-    // The status stands in front of the tokens.
-    if (part === "tokens") this.#parts.delete("status");
+    // The status stands in front of the tokens; a copy has none, and keeps its status.
+    if (part === "tokens" && isOfTokens(this.facts.kind)) this.#parts.delete("status");
     this.#parts.delete(part);
     return this.#parts.size > 0;
   }
