@@ -35,6 +35,7 @@ export interface FullFeature {
   readonly cid: number;
 }
 
+/** A command for the supervisor; INQUIRY for VPD page 8Fh too, where there is a row for THIRD-PARTY COPY OUT (83h). */
 export interface Punt {
   readonly id: bigint;
   readonly nexus: number;
@@ -73,7 +74,13 @@ export type PlaneNote =
       readonly unit: number;
       readonly function: number;
     }
-  | { readonly kind: "nexus-closed"; readonly nexus: number };
+  | { readonly kind: "nexus-closed"; readonly nexus: number }
+  /**
+   * Nobody waits for this punt any more, so that an answer goes nowhere: it was aborted, its path or nexus ended, or its
+   * time was over. Comes once, after the punt itself, and before what else tells of its end: abort() of the plane,
+   * "nexus-closed".
+   */
+  | { readonly kind: "punt-gone"; readonly punt: bigint };
 
 export interface Verdict {
   /** Bit per class that the keys admit. */
@@ -126,6 +133,8 @@ export interface ClassRow {
   readonly writes?: boolean;
   /** May take long. */
   readonly slow?: boolean;
+  /** A punt that may be answered hours later: it has no time-out. At most 64 at a time, more are BUSY. */
+  readonly patient?: boolean;
 }
 
 export interface PathStats {
@@ -153,6 +162,7 @@ export interface Plane {
   /** Resolves at the command boundary: no task of these classes admitted before is running. */
   drain(unit: number, classes: number, nexus?: number): Promise<void>;
 
+  /** Of a punt that is gone, and of a closed plane, nobody waits for an answer: nothing happens. Sense data longer than 96 bytes are cut, data to the room that there is. */
   answer(punt: bigint, status: number, sense?: Uint8Array, data?: Uint8Array): void;
   pass(punt: bigint): void;
   takeWrites(unit: number): readonly WrittenExtent[];

@@ -198,13 +198,15 @@ void Drain(const Napi::CallbackInfo &info) {
   Check(info.Env(), gt_plane_drain(core->Plane(info.Env()), unit, nexus, classes, args.U64()));
 }
 
-// planeAnswer(plane, punt, status, sense | null, data | null)
+// planeAnswer(plane, punt, status, sense | null, data | null). Who asked is gone with a closed plane, as with its
+// nexus.
 void Answer(const Napi::CallbackInfo &info) {
   Args args(info);
   auto core = args.Handle<PlaneCore>();
   uint64_t punt = args.U64();
   uint8_t status = args.U8();
   Bytes sense = args.ByteView(), data = args.ByteView();
+  if (!core->Running()) return;
   int error = gt_plane_answer(core->Plane(info.Env()), punt, status, sense.data, sense.size, data.data, data.size);
   if (error != -ENOENT) Check(info.Env(), error);
 }
@@ -213,6 +215,7 @@ void Answer(const Napi::CallbackInfo &info) {
 void Pass(const Napi::CallbackInfo &info) {
   Args args(info);
   auto core = args.Handle<PlaneCore>();
+  if (!core->Running()) return;
   int error = gt_plane_pass(core->Plane(info.Env()), args.U64());
   if (error != -ENOENT) Check(info.Env(), error);
 }

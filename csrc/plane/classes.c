@@ -11,8 +11,9 @@
 enum { VARIABLE_LENGTH = 0x7F, ROWS_MAX = 4096 };
 
 static bool row_is_sound(const gt_class_row *row) {
-  const uint8_t flags = GT_CLASS_NO_ATTENTION | GT_CLASS_WRITES | GT_CLASS_SLOW;
+  const uint8_t flags = GT_CLASS_NO_ATTENTION | GT_CLASS_WRITES | GT_CLASS_SLOW | GT_CLASS_PATIENT;
   if (row->class_ >= GT_CLASSES || row->handling > GT_IDENTITY || row->flags & ~flags) return false;
+  if (row->flags & GT_CLASS_PATIENT && row->handling != GT_PUNT) return false;
   return row->action >= -1 && (row->opcode == VARIABLE_LENGTH || row->action <= 0x1F);
 }
 
@@ -49,6 +50,7 @@ int gt_classes_set(gt_classes *classes, const gt_class_row *rows, size_t count) 
   for (size_t i = count; i-- > 0;) {
     classes->first[own[i].opcode] = (uint16_t)i;
     classes->count[own[i].opcode]++;
+    if (own[i].opcode == GT_THIRD_PARTY_COPY_OUT && own[i].handling == GT_PUNT) classes->copies = true;
   }
   return 0;
 }

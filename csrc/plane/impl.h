@@ -6,8 +6,8 @@
  *   unit->lock                   the unit's queue
  *   punts.lock, notes.lock       punts, notes
  *
- * Locks are taken in that order and the last three never together. A task that need not wait takes none of them: it
- * reads the verdict, which is atomic, runs, and is answered. */
+ * Locks are taken in that order, and the last three never together, but where notes are taken. A task that need not
+ * wait takes none of them: it reads the verdict, which is atomic, runs, and is answered. */
 #ifndef GT_PLANE_IMPL_H
 #define GT_PLANE_IMPL_H
 
@@ -38,6 +38,7 @@ enum {
 typedef struct gt_classes {
   gt_class_row *rows; /* by opcode, then action */
   uint16_t first[256], count[256];
+  bool copies; /* THIRD-PARTY COPY OUT is punted: there is a copy manager */
 } gt_classes;
 int gt_classes_set(gt_classes *classes, const gt_class_row *rows, size_t count);
 /* NULL: none; *opcode_known: then only the service action is not. */
@@ -79,6 +80,26 @@ typedef struct gt_writes {
 void gt_writes_note(gt_writes *writes, const gt_io *io);
 size_t gt_writes_take(gt_writes *writes, gt_extent *out, size_t max);
 
+/* ---- identity.c ---- */
+
+/* The list of vital product data pages is asked of the device whole, and cut to what was asked for when it has grown.
+ */
+enum { GT_PAGE_LIST_MAX = 4 + 256 };
+typedef struct gt_page_loan {
+  void *data; /* of the task */
+  uint32_t data_len;
+  uint16_t allocation;
+  uint8_t dir;
+  uint8_t list[GT_PAGE_LIST_MAX];
+} gt_page_loan;
+/* home: VPD page 8Fh, which the supervisor answers. */
+bool gt_identity_is_punted(const gt_task *task);
+/* Before the device has the command, and when it has answered. False: there is nothing to give back. */
+bool gt_identity_lend(gt_task *task, gt_page_loan *loan);
+void gt_identity_give_back(gt_task *task, gt_page_loan *loan);
+/* home: standard data say that there is a copy manager. */
+void gt_identity_polish(gt_task *task);
+
 /* ---- units ---- */
 
 enum { GT_UNIT_HELPERS = 3 };
@@ -102,8 +123,9 @@ struct gt_unit {
   gt_io_list waiting;
   unsigned busy, ordered_busy; /* with the unit; of those, ORDERED */
   bool stopping, abandoned, polling, down;
-  bool mixed;      /* not every thread of the unit takes every task */
-  gt_task **slots; /* an lu's running tasks, by their seat */
+  bool mixed;          /* not every thread of the unit takes every task */
+  gt_task **slots;     /* an lu's running tasks, by their seat */
+  gt_page_loan *loans; /* by the same */
   unsigned depth;
   gt_note_node *down_note;
   /* Written under lock, read without it: may a task of an inline unit run at once? */
@@ -266,6 +288,8 @@ void gt_task_end(gt_task *task, uint8_t status, bool by_home);
 void gt_answer_status(gt_io *io, uint8_t status);
 void gt_answer_sense(gt_io *io, uint8_t key, uint16_t asc);
 void gt_answer_field(gt_io *io, unsigned byte, int bit);
+/* Data-in alone, as much as the allocation length and the room allow, and the residual. */
+void gt_move_data(gt_io *io, const uint8_t *data, size_t length, size_t allocation);
 void gt_answer_data(gt_io *io, const uint8_t *data, size_t length, size_t allocation);
 void gt_local_luns(gt_task *task);
 void gt_local_inquiry(gt_io *io, uint8_t qualifier_and_type);
@@ -276,10 +300,10 @@ void gt_local_protect(gt_io *io);
 /* ---- punt.c ---- */
 
 typedef struct gt_punt_slot {
-  gt_task *task; /* NULL: free, or `taken` and given up */
+  gt_task *task; /* NULL: free, or given up while it is `queued`, or `taken` and the supervisor is to be told */
   gt_plane_nexus *nexus;
-  uint64_t id, deadline_ns;
-  bool queued, taken;
+  uint64_t id, deadline_ns; /* UINT64_MAX: none */
+  bool queued, taken, patient;
   gt_punt punt;
 } gt_punt_slot;
 typedef struct gt_punts {
@@ -288,7 +312,8 @@ typedef struct gt_punts {
   uint16_t queue[GT_PUNTS_MAX];
   unsigned head, queued;
   uint16_t free[GT_PUNTS_MAX];
-  unsigned free_count;
+  unsigned free_count, patient; /* patient: slots that are not free */
+  unsigned gone;                /* slots that were taken and given up */
   uint64_t serial;
   uint8_t *data; /* GT_PUNT_DATA_MAX of each slot */
 } gt_punts;
@@ -297,6 +322,8 @@ void gt_punts_free(gt_punts *punts);
 /* home. False: answered in task->io instead. */
 bool gt_punt_submit(gt_plane *plane, gt_task *task);
 bool gt_punt_withdraw(gt_plane *plane, gt_task *task);
+/* punts.lock held. What was taken and given up; it is free from here on. */
+size_t gt_punts_take_gone(gt_punts *punts, gt_note *out, size_t max);
 /* Ends those that waited too long; returns when the next one is due, UINT64_MAX: never. */
 uint64_t gt_punts_expire(gt_plane *plane, uint64_t now_ns);
 

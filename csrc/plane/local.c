@@ -28,13 +28,17 @@ void gt_answer_field(gt_io *io, unsigned byte, int bit) {
 }
 
 /* The residual is negative where there was less room than the allocation length promised. */
-void gt_answer_data(gt_io *io, const uint8_t *data, size_t length, size_t allocation) {
-  gt_answer_status(io, GT_STATUS_GOOD);
+void gt_move_data(gt_io *io, const uint8_t *data, size_t length, size_t allocation) {
   if (length > allocation) length = allocation;
   size_t room = io->dir == GT_DIR_IN && io->data ? io->data_len : 0, moved = length < room ? length : room;
   if (moved) memcpy(io->data, data, moved);
   int64_t left = (int64_t)io->data_len - (int64_t)length;
   io->resid = left > INT32_MAX ? INT32_MAX : (int32_t)left;
+}
+
+void gt_answer_data(gt_io *io, const uint8_t *data, size_t length, size_t allocation) {
+  gt_answer_status(io, GT_STATUS_GOOD);
+  gt_move_data(io, data, length, allocation);
 }
 
 /* SPC-4 6.33, LUNs in peripheral device addressing (SAM-5 4.7.7.2). There are no well-known logical units. */

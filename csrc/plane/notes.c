@@ -1,5 +1,5 @@
-/* What the supervisor is told. Notes that must not be lost come in memory that was there before; refusals are counted,
- * in a table that an attacker cannot make grow. */
+/* What the supervisor is told. Notes that must not be lost come in memory that was there before, those of punts in the
+ * punt's own slot; refusals are counted, in a table that an attacker cannot make grow. */
 #include "plane/impl.h"
 
 #include <stdlib.h>
@@ -76,11 +76,14 @@ static size_t take_refusals(gt_refusals *refusals, gt_note *out, size_t max) {
   return taken;
 }
 
+/* Both locks, so that who finds a note of an abort or of a nexus that ended finds the punts that ended with it first.
+ */
 size_t gt_plane_take_notes(gt_plane *plane, gt_note *out, size_t max) {
   gt_notes *notes = &plane->notes;
   gt_note_node *used = NULL;
-  size_t taken = 0;
+  pthread_mutex_lock(&plane->punts.lock);
   pthread_mutex_lock(&notes->lock);
+  size_t taken = gt_punts_take_gone(&plane->punts, out, max);
   while (taken < max && notes->first) {
     gt_note_node *node = notes->first;
     notes->first = node->next;
@@ -91,6 +94,7 @@ size_t gt_plane_take_notes(gt_plane *plane, gt_note *out, size_t max) {
   }
   if (taken < max) taken += take_refusals(&notes->refusals, out + taken, max - taken);
   pthread_mutex_unlock(&notes->lock);
+  pthread_mutex_unlock(&plane->punts.lock);
   for (gt_note_node *next; used; used = next) {
     next = used->next;
     free(used);

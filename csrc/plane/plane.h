@@ -33,9 +33,12 @@ enum {
   GT_LUNS_MAX = 256,     /* LUNs of one nexus: 0 to 255, peripheral device addressing (SAM-5 4.7.7.2) and flat space */
   GT_NEXUSES_MAX = 1024, /* I_T nexuses at a time, over all front ends */
   GT_PUNTS_MAX = 256,    /* punts waiting for the supervisor; more are answered BUSY */
-  GT_PUNT_DATA_MAX = 65536, /* parameter lists and parameter data of a punt */
-  GT_ATTENTIONS_MAX = 8,    /* pending unit attentions of a path; one more replaces the last by 2Fh/00h */
-  GT_CLASSES = 16,          /* command classes; their meaning is the supervisor's */
+  GT_PATIENT_PUNTS_MAX = 64, /* of those, patient ones: the others always find room */
+  /* Parameter lists and parameter data of a punt: the longest list of a third-party copy (48 bytes, 30,720 of
+   * descriptors, 65,536 inline) and more. */
+  GT_PUNT_DATA_MAX = 98304,
+  GT_ATTENTIONS_MAX = 8, /* pending unit attentions of a path; one more replaces the last by 2Fh/00h */
+  GT_CLASSES = 16,       /* command classes; their meaning is the supervisor's */
 };
 /* In place of a unit's number: a path that leads to no device, but whose punts reach the supervisor (a place where a
  * key can be presented). INQUIRY there says 3Fh: PERIPHERAL QUALIFIER 001b, no device; it is not in REPORT LUNS. */
@@ -53,13 +56,16 @@ enum gt_handling {
   GT_PUNT = 1,    /* to the supervisor: PERSISTENT RESERVE, RESERVE, RELEASE, SECURITY PROTOCOL OUT ... */
   GT_LUNS = 2,    /* REPORT LUNS: answered here from the paths of the nexus */
   GT_SENSE = 3,   /* REQUEST SENSE: a pending unit attention of the path first, then the unit's own */
-  GT_IDENTITY = 4 /* INQUIRY: forwarded, but never held up by unit attention or reservation */
+  GT_IDENTITY = 4 /* INQUIRY: forwarded, but never held up by unit attention or reservation. Where THIRD-PARTY COPY OUT
+                     (83h) is punted, the supervisor is a copy manager (SPC-4 5.17): disks and tapes say so (3PC, VPD
+                     page 8Fh in the list), and VPD page 8Fh is a punt */
 };
 enum gt_class_flags {
   GT_CLASS_NO_ATTENTION =
       1,               /* carried out with a unit attention pending (SAM-5 5.14: INQUIRY, REPORT LUNS, REQUEST SENSE) */
   GT_CLASS_WRITES = 2, /* changes the medium: refused with DATA PROTECT by a read-only path; its extents are noted */
-  GT_CLASS_SLOW = 4    /* may take long (FORMAT, REWIND, LOCATE, ERASE): the long time-out of the unit */
+  GT_CLASS_SLOW = 4,   /* may take long (FORMAT, REWIND, LOCATE, ERASE): the long time-out of the unit */
+  GT_CLASS_PATIENT = 8 /* GT_PUNT: may take the supervisor hours (EXTENDED COPY), so that it has no time-out */
 };
 typedef struct gt_class_row {
   uint8_t opcode;
@@ -76,7 +82,7 @@ int gt_plane_classes(gt_plane *plane, const gt_class_row *rows, size_t count);
 typedef struct gt_plane_options {
   void (*notify)(void *context); /* something is to be taken (punts, notes); any thread; must not block */
   void *context;
-  uint32_t punt_timeout_ms; /* a punt that nobody answered by then ends with BUSY; 0: 5000 */
+  uint32_t punt_timeout_ms; /* a punt, not patient, that nobody answered by then ends with BUSY; 0: 5000 */
 } gt_plane_options;
 int gt_plane_open(const gt_plane_options *options, gt_plane **out);
 void gt_plane_close(gt_plane *plane); /* (supervisor) every front end is closed already */
@@ -131,7 +137,7 @@ typedef struct gt_punt {
   uint32_t nexus, lun, unit;
   uint8_t cdb[GT_CDB_MAX], cdb_len;
   uint32_t alloc;      /* room for data-in */
-  const uint8_t *data; /* data-out, a copy; valid until it is answered or gt_plane_take_punts is called again */
+  const uint8_t *data; /* data-out, a copy; valid until it is answered, or GT_NOTE_PUNT_GONE was taken */
   uint32_t data_len;
 } gt_punt;
 /* notify comes when there is something new after a take that returned less than max: take until it does. */
@@ -150,13 +156,16 @@ enum gt_note_kind {
   GT_NOTE_REFUSED,
   GT_NOTE_RESET,
   GT_NOTE_NEXUS_CLOSED,
-  GT_NOTE_UNIT_DOWN /* its transport says that the link or device is gone for good: remove it, add it anew */
+  GT_NOTE_UNIT_DOWN, /* its transport says that the link or device is gone for good: remove it, add it anew */
+  /* Nobody waits for a punt that was taken any more: it was aborted, its path or nexus ended, or its time was over. It
+   * comes once, before any other note of what ended it (ABORTED, NEXUS_CLOSED). */
+  GT_NOTE_PUNT_GONE
 };
 enum gt_refusal { GT_NO_PATH = 1, GT_EXPIRED, GT_NO_OPCODE, GT_NO_RIGHT, GT_READ_ONLY, GT_RESERVED };
 typedef struct gt_note {
   uint8_t kind;
   uint32_t nexus, lun, unit;
-  uint64_t cookie;     /* ABORTED, DRAINED */
+  uint64_t cookie;     /* ABORTED, DRAINED; PUNT_GONE: its id */
   uint8_t why, opcode; /* REFUSED: the first one; counted per (nexus, lun, why), coalesced until it is taken. lun
                           UINT32_MAX: of several LUNs, nexus UINT32_MAX: of several nexuses (more than fit) */
   uint64_t count;      /* REFUSED: how many since the last note */
@@ -214,6 +223,7 @@ struct gt_task {
   uint8_t ending, final; /* home: it is aborted, and ends with this status (0: without an answer) */
   bool ran;              /* it may have had an effect */
   bool passed;           /* the supervisor passed it on */
+  bool lent;             /* the device answers into memory of its unit */
   _Atomic bool asked;    /* the unit's thread is to abort it */
 };
 /* Judges by CDB and LUN alone, before any data was fetched. ANSWERED: io holds status and sense; `answered` is not

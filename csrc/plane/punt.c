@@ -1,5 +1,6 @@
 /* Punts: commands that the supervisor answers. Whoever takes the task out of its slot under the lock (the answer, the
- * time-out, an abort) owns it, and so it is answered once. */
+ * time-out, an abort) owns it, and so it is answered once. What the supervisor has taken keeps its slot until it is
+ * answered, or the supervisor knows that nobody waits for it any more: that news can neither be lost nor pile up. */
 #include "plane/impl.h"
 
 #include <errno.h>
@@ -25,11 +26,21 @@ void gt_punts_free(gt_punts *punts) {
 
 static uint8_t *data_of(gt_punts *punts, unsigned slot) { return punts->data + (size_t)slot * GT_PUNT_DATA_MAX; }
 
-/* Lock held. The supervisor may still read the data of a slot that it took: it is free with its next take. */
+/* Lock held. */
 static void release(gt_punts *punts, gt_punt_slot *slot) {
   slot->task = NULL;
-  if (slot->queued || slot->taken) return;
+  slot->taken = false;
+  punts->patient -= slot->patient;
+  slot->patient = false;
   punts->free[punts->free_count++] = (uint16_t)(slot - punts->slots);
+}
+
+/* Lock held. True: the supervisor is to be told. */
+static bool give_up(gt_punts *punts, gt_punt_slot *slot) {
+  slot->task = NULL;
+  if (slot->taken) return punts->gone++ == 0;
+  if (!slot->queued) release(punts, slot);
+  return false;
 }
 
 static void fill(gt_plane *plane, gt_punt_slot *slot, gt_task *task) {
@@ -40,7 +51,9 @@ static void fill(gt_plane *plane, gt_punt_slot *slot, gt_task *task) {
   slot->task = task;
   slot->nexus = task->nexus;
   slot->id = ++punts->serial << SLOT_BITS | index;
-  slot->deadline_ns = gt_now_ns() + timeout_ms * 1000000ull;
+  slot->patient = task->flags & GT_CLASS_PATIENT;
+  punts->patient += slot->patient;
+  slot->deadline_ns = slot->patient ? UINT64_MAX : gt_now_ns() + timeout_ms * 1000000ull;
   slot->queued = true;
   slot->taken = false;
   gt_punt *punt = &slot->punt;
@@ -64,7 +77,8 @@ bool gt_punt_submit(gt_plane *plane, gt_task *task) {
     return false;
   }
   pthread_mutex_lock(&punts->lock);
-  gt_punt_slot *slot = punts->free_count ? &punts->slots[punts->free[--punts->free_count]] : NULL;
+  bool room = punts->free_count && !(task->flags & GT_CLASS_PATIENT && punts->patient >= GT_PATIENT_PUNTS_MAX);
+  gt_punt_slot *slot = room ? &punts->slots[punts->free[--punts->free_count]] : NULL;
   bool first = punts->queued == 0;
   uint64_t deadline_ns = 0;
   if (slot) {
@@ -89,26 +103,30 @@ bool gt_punt_withdraw(gt_plane *plane, gt_task *task) {
   pthread_mutex_lock(&punts->lock);
   gt_punt_slot *slot = &punts->slots[task->seat];
   bool ours = slot->task == task;
-  if (ours) release(punts, slot);
+  bool tell = ours && give_up(punts, slot);
   pthread_mutex_unlock(&punts->lock);
+  if (tell) gt_plane_told(plane);
   return ours;
 }
 
-/* Lock held: what the supervisor took before and was given up since then. */
-static void reclaim(gt_punts *punts) {
-  for (unsigned i = 0; i < GT_PUNTS_MAX; i++) {
+size_t gt_punts_take_gone(gt_punts *punts, gt_note *out, size_t max) {
+  size_t taken = 0;
+  for (unsigned i = 0; i < GT_PUNTS_MAX && punts->gone && taken < max; i++) {
     gt_punt_slot *slot = &punts->slots[i];
     if (!slot->taken || slot->task) continue;
-    slot->taken = false;
-    punts->free[punts->free_count++] = (uint16_t)i;
+    const gt_punt *punt = &slot->punt;
+    out[taken++] = (gt_note){
+        .kind = GT_NOTE_PUNT_GONE, .nexus = punt->nexus, .lun = punt->lun, .unit = punt->unit, .cookie = punt->id};
+    punts->gone--;
+    release(punts, slot);
   }
+  return taken;
 }
 
 size_t gt_plane_take_punts(gt_plane *plane, gt_punt *out, size_t max) {
   gt_punts *punts = &plane->punts;
   size_t taken = 0;
   pthread_mutex_lock(&punts->lock);
-  reclaim(punts);
   while (taken < max && punts->queued) {
     gt_punt_slot *slot = &punts->slots[punts->queue[punts->head]];
     punts->head = (punts->head + 1) % GT_PUNTS_MAX;
@@ -131,10 +149,7 @@ static gt_task *redeem(gt_plane *plane, uint64_t id) {
   gt_punt_slot *slot = &punts->slots[id % GT_PUNTS_MAX];
   pthread_mutex_lock(&punts->lock);
   gt_task *task = slot->id == id && slot->taken ? slot->task : NULL;
-  if (task) {
-    slot->taken = false;
-    release(punts, slot);
-  }
+  if (task) release(punts, slot);
   pthread_mutex_unlock(&punts->lock);
   return task;
 }
@@ -180,8 +195,9 @@ uint64_t gt_punts_expire(gt_plane *plane, uint64_t now_ns) {
     gt_task *task = slot->task;
     bool late = task && slot->deadline_ns <= now_ns;
     if (task && !late && slot->deadline_ns < next_ns) next_ns = slot->deadline_ns;
-    if (late) release(punts, slot);
+    bool tell = late && give_up(punts, slot);
     pthread_mutex_unlock(&punts->lock);
+    if (tell) gt_plane_told(plane);
     if (!late) continue;
     gt_answer_status(&task->io, GT_STATUS_BUSY);
     gt_nexus_post(task->nexus, task);

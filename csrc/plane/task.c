@@ -68,7 +68,7 @@ enum gt_admit gt_task_admit(gt_plane_nexus *nexus, gt_task *task) {
   task->state = GT_TASK_ADMITTED;
   link_task(nexus, task);
   if (task->handling == GT_FORWARD || task->handling == GT_IDENTITY)
-    task->at_once = task->path->unit && gt_unit_at_once(task->path->unit, task);
+    task->at_once = task->path->unit && !gt_identity_is_punted(task) && gt_unit_at_once(task->path->unit, task);
   return GT_ADMIT_GO;
 }
 
@@ -109,6 +109,7 @@ static bool handled_here(gt_task *task) {
   case GT_SENSE: return request_sense(task);
   case GT_HANDLED_NOWHERE: answer_nowhere(task); return true;
   case GT_IDENTITY:
+    if (gt_identity_is_punted(task)) return !gt_punt_submit(task->nexus->plane, task);
     if (task->path->unit) return false;
     gt_local_inquiry(&task->io, 0x3F);
     return true;
@@ -162,6 +163,7 @@ static void polish(gt_task *task) {
     uint64_t word = atomic_load_explicit(&path->word, memory_order_relaxed);
     if (word & GT_WORD_PROTECTED) gt_local_protect(io);
   }
+  if (task->handling == GT_IDENTITY) gt_identity_polish(task);
   if (io->status != GT_STATUS_GOOD) {
     count(&counters->errors, 1);
     return;

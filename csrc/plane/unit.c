@@ -76,6 +76,7 @@ void gt_unit_destroy(gt_unit *unit) {
   if (unit->device) gt_device_unref(unit->device);
   if (unit->lu) gt_lu_close(unit->lu);
   free(unit->slots);
+  free(unit->loans);
   free(unit->gone);
   free(unit->down_note);
   pthread_cond_destroy(&unit->changed);

@@ -18,12 +18,13 @@ static int place_of(gt_unit *unit, gt_path *path) {
 }
 
 void gt_unit_execute(gt_unit *unit, gt_task *task) {
+  gt_page_loan loan;
   int place = place_of(unit, task->path);
   task->io.abandoned = (const volatile bool *)&task->asked;
-  if (place >= 0)
-    gt_device_execute(unit->device, place, &task->io);
-  else
-    gt_answer_status(&task->io, GT_STATUS_BUSY);
+  if (place < 0) return gt_answer_status(&task->io, GT_STATUS_BUSY);
+  bool lent = gt_identity_lend(task, &loan);
+  gt_device_execute(unit->device, place, &task->io);
+  if (lent) gt_identity_give_back(task, &loan);
 }
 
 void gt_unit_detach(gt_unit *unit, gt_path *path) {

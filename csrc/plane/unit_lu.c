@@ -49,6 +49,7 @@ static unsigned depth_of(const gt_unit *unit) {
 static void done(gt_io *io) {
   gt_task *task = (gt_task *)io;
   gt_unit *unit = task->path->unit;
+  if (task->lent) gt_identity_give_back(task, &unit->loans[task->seat]);
   pthread_mutex_lock(&unit->lock);
   unit->slots[task->seat] = NULL;
   gt_unit_ended(unit, task);
@@ -58,6 +59,7 @@ static void done(gt_io *io) {
 
 /* It was never sent. What is wrong with the command is the initiator's; what is wrong with the link is told once. */
 static void refuse(gt_unit *unit, gt_task *task, int error) {
+  if (task->lent) gt_identity_give_back(task, &unit->loans[task->seat]);
   if (!unit->lu)
     gt_answer_status(&task->io, GT_STATUS_TASK_ABORTED); /* the unit is being removed */
   else if (error == -EINVAL)
@@ -95,6 +97,7 @@ static void send_waiting(gt_unit *unit, unsigned depth) {
     seat(unit, task);
     pthread_mutex_unlock(&unit->lock);
     task->io.done = done;
+    task->lent = gt_identity_lend(task, &unit->loans[task->seat]);
     int error = unit->lu ? gt_lu_submit(unit->lu, &task->io) : -ESHUTDOWN;
     if (error) refuse(unit, task, error);
     pthread_mutex_lock(&unit->lock);
@@ -163,7 +166,8 @@ static void *serve(void *argument) {
 
 int gt_unit_start_lu(gt_unit *unit, gt_lu *lu) {
   unit->slots = calloc(DEPTH, sizeof *unit->slots);
-  if (!unit->slots) return -ENOMEM;
+  unit->loans = malloc(DEPTH * sizeof *unit->loans); /* the kernel gives what is touched */
+  if (!unit->slots || !unit->loans) return -ENOMEM;
   unit->lu = lu;
   int error = gt_unit_thread(unit, &unit->thread, serve);
   if (error) unit->lu = NULL; /* still the caller's */

@@ -21,8 +21,9 @@ import type { EmulatedDevice, NativePlane, PlaneOptions, RealTarget, TargetStats
 
 const HEADER_BYTES = 48;
 const LOGIN_DATA_MAX = 65_536;
-const PUNT_DATA_MAX = 65_536;
-const SENSE_MAX = 96;
+const PUNT_DATA_MAX = 98_304;
+/** SPC-4 4.5.1; what the data plane has no room for is cut. */
+const SENSE_MAX = 252;
 const LUNS_MAX = 256;
 const PORTALS_MAX = 64;
 const TIMEOUT_MAX_MS = 7 * 86_400_000;
@@ -31,10 +32,19 @@ const NO_MESSAGE = 255;
 
 /** Numbers of csrc/plane/plane.h gt_handling and gt_class_flags. */
 const HANDLING = { forward: 0, punt: 1, luns: 2, sense: 3, identity: 4 } as const;
-const FLAG = { noAttention: 1, writes: 2, slow: 4 } as const;
+const FLAG = { noAttention: 1, writes: 2, slow: 4, patient: 8 } as const;
 const ROW_BYTES = 8;
 /** gt_note_kind and gt_refusal. */
-const NOTE = { UNIT_GONE: 1, ABORTED: 2, DRAINED: 3, REFUSED: 4, RESET: 5, NEXUS_CLOSED: 6, UNIT_DOWN: 7 } as const;
+const NOTE = {
+  UNIT_GONE: 1,
+  ABORTED: 2,
+  DRAINED: 3,
+  REFUSED: 4,
+  RESET: 5,
+  NEXUS_CLOSED: 6,
+  UNIT_DOWN: 7,
+  PUNT_GONE: 8,
+} as const;
 const WHY: readonly RefusalReason[] = ["no-path", "expired", "no-opcode", "no-right", "read-only", "reserved"];
 /** gt_target_event_kind. */
 const EVENT = { LOGIN: 1, TEXT: 2, GONE: 3, COLD_RESET: 4 } as const;
@@ -62,7 +72,8 @@ class BridgePlane implements NativePlane {
       const flags =
         (row.noAttention === true ? FLAG.noAttention : 0) |
         (row.writes === true ? FLAG.writes : 0) |
-        (row.slow === true ? FLAG.slow : 0);
+        (row.slow === true ? FLAG.slow : 0) |
+        (row.patient === true ? FLAG.patient : 0);
       packed.writeUInt8(integer("opcode", row.opcode, 0, 0xff), at);
       packed.writeUInt8(integer("class", row.class, 0, 15), at + 1);
       packed.writeUInt8(HANDLING[row.handling], at + 2);
@@ -262,7 +273,17 @@ class BridgePlane implements NativePlane {
   }
 }
 
-function noteOf({ kind, nexus, lun, unit, why, opcode, count, function: code }: RawNote): PlaneNote | undefined {
+function noteOf({
+  kind,
+  nexus,
+  lun,
+  unit,
+  cookie,
+  why,
+  opcode,
+  count,
+  function: code,
+}: RawNote): PlaneNote | undefined {
   switch (kind) {
     case NOTE.UNIT_GONE:
       return { kind: "unit-gone", unit };
@@ -272,6 +293,8 @@ function noteOf({ kind, nexus, lun, unit, why, opcode, count, function: code }: 
       return { kind: "reset", nexus, lun, unit, function: code };
     case NOTE.NEXUS_CLOSED:
       return { kind: "nexus-closed", nexus };
+    case NOTE.PUNT_GONE:
+      return { kind: "punt-gone", punt: cookie };
     case NOTE.REFUSED: {
       const who = { ...(nexus === NOBODY ? {} : { nexus }), ...(lun === NOBODY ? {} : { lun }) };
       return { kind: "refused", ...who, unit, why: WHY[why - 1] ?? "no-path", opcode, count };

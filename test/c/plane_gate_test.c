@@ -264,7 +264,9 @@ static void wrong_tables(gt_plane *plane) {
   CHECK_EQ(gt_plane_classes(plane, twice, 3), -EINVAL);
   twice[2] = (gt_class_row){0x5F, 32, 15, 0, 0};
   CHECK_EQ(gt_plane_classes(plane, twice, 3), -EINVAL);
-  twice[2] = (gt_class_row){0x5F, 31, 15, 0, 8};
+  twice[2] = (gt_class_row){0x5F, 31, 15, GT_PUNT, 16};
+  CHECK_EQ(gt_plane_classes(plane, twice, 3), -EINVAL);
+  twice[2] = (gt_class_row){0x5F, 31, 15, GT_FORWARD, GT_CLASS_PATIENT};
   CHECK_EQ(gt_plane_classes(plane, twice, 3), -EINVAL);
   CHECK_EQ(gt_plane_classes(plane, twice, 0), -EINVAL);
 }

@@ -151,28 +151,33 @@ static bool all_over(world *w) {
   return true;
 }
 
-static void answer_punts(world *w, uint32_t *seed) {
-  gt_punt punts[8];
-  for (size_t count; (count = gt_plane_take_punts(w->plane, punts, 8));)
-    for (size_t i = 0; i < count; i++) {
-      uint8_t data[16] = {1};
-      if (next(seed) % 4)
-        gt_plane_answer(w->plane, punts[i].id, 0, NULL, 0, data, sizeof data);
-      else
-        gt_plane_pass(w->plane, punts[i].id);
-    }
-}
-
-/* Notes that are asked for come as often as they are asked for. */
+/* Notes that are asked for come as often as they are asked for; a punt that was taken is answered, or told to be gone.
+ */
 typedef struct tally {
-  unsigned asked, told;
+  unsigned asked, told, taken, settled, gone;
+  gt_punt punts[8];
+  size_t count;
 } tally;
+
+/* Those of the last round, so that much may have happened to them meanwhile. */
+static void answer_punts(world *w, uint32_t *seed, tally *t) {
+  for (size_t i = 0; i < t->count; i++) {
+    uint8_t data[16] = {1};
+    int error = next(seed) % 4 ? gt_plane_answer(w->plane, t->punts[i].id, 0, NULL, 0, data, sizeof data)
+                               : gt_plane_pass(w->plane, t->punts[i].id);
+    t->settled += !error;
+  }
+  t->count = gt_plane_take_punts(w->plane, t->punts, 8);
+  t->taken += (unsigned)t->count;
+}
 
 static void take_notes(world *w, tally *t) {
   gt_note notes[32];
   for (size_t count; (count = gt_plane_take_notes(w->plane, notes, 32));)
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
       t->told += notes[i].kind == GT_NOTE_ABORTED || notes[i].kind == GT_NOTE_DRAINED;
+      t->gone += notes[i].kind == GT_NOTE_PUNT_GONE;
+    }
 }
 
 static void meddle(world *w, uint32_t *seed, tally *t) {
@@ -235,7 +240,7 @@ int main(void) {
     pthread_create(&w.servers[i].thread, NULL, serve, &w.servers[i]);
   for (unsigned round = 0; !all_over(&w); round++) {
     meddle(&w, &seed, &t);
-    answer_punts(&w, &seed);
+    if (round % 4 == 0) answer_punts(&w, &seed, &t);
     take_notes(&w, &t);
     if (round % 4 == 0) nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
   }
@@ -245,10 +250,13 @@ int main(void) {
   TEST("aborts and drains are told as often as they were asked for");
   CHECK(t.asked > 0);
   CHECK_EQ(t.told, t.asked);
+  TEST("every punt that was taken was answered or is told to be gone, once");
+  CHECK(t.settled > 0);
+  CHECK_EQ(t.settled + t.gone, t.taken);
   unsigned good = 0;
   for (unsigned i = 0; i < FRONTS; i++)
     good += w.servers[i].good;
-  printf("%u good of %u, %u notes\n", good, FRONTS * COMMANDS, t.told);
+  printf("%u good of %u, %u notes, %u punts gone of %u\n", good, FRONTS * COMMANDS, t.told, t.gone, t.taken);
   CHECK(good > FRONTS * COMMANDS / 10);
   gt_plane_close(w.plane);
   return rig_end();
