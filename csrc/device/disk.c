@@ -118,8 +118,16 @@ static void disk_destroy(gt_device *device) {
 #define SANITIZE (GT_ROW_MEDIUM | GT_ROW_WRITES | GT_ROW_FILE)
 enum { NONE = GT_NO_ACTION };
 
+/* POPULATE TOKEN and WRITE USING TOKEN (SBC-3 5.14, 5.45): list identifier, length of the list, group number. */
+#define TOKEN_OUT(action) GT_BY_BRIDGE(GT_THIRD_PARTY_COPY_OUT, 16, action, GT_USAGE(0, 0x1F, 0, 0, 0, 0, L8, 0x1F))
+
 static const gt_row disk_rows[] = {
     GT_SPC_ROWS,
+    GT_COPY_OUT_ROWS,
+    TOKEN_OUT(0x10),
+    TOKEN_OUT(0x11),
+    GT_COPY_IN_ROWS,
+    GT_COPY_IN(0x07, GT_A4), /* RECEIVE ROD TOKEN INFORMATION */
     {GT_READ_6, 6, NONE, RW, gt_disk_read, {0, 0x1F, 0xFF, 0xFF, 0xFF}},
     {GT_WRITE_6, 6, NONE, WT, gt_disk_write, {0, 0x1F, 0xFF, 0xFF, 0xFF}},
     {GT_START_STOP_UNIT, 6, NONE, GT_ROW_LOCKED, gt_disk_start_stop, {0, 0x01, 0, 0x0F, 0xF7}},

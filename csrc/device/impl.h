@@ -251,6 +251,17 @@ uint16_t gt_attention_asc(unsigned attention);
       GT_PR_OUT(5), GT_PR_OUT(6), GT_PR_OUT(7), GT_PR_OUT(8),                                                          \
       GT_BY_BRIDGE(GT_SECURITY_PROTOCOL_IN, 12, GT_NO_ACTION, GT_USAGE(0, 0xFF, 0xFF, 0xFF, 0x80, 0, GT_A4)),          \
       GT_BY_BRIDGE(GT_SECURITY_PROTOCOL_OUT, 12, GT_NO_ACTION, GT_USAGE(0, 0xFF, 0xFF, 0xFF, 0x80, 0, GT_A4))
+/* Third-party copies (SPC-4 6.3 to 6.5, 6.20 to 6.26, 6.31). The list identifier is in bytes 2 to 5 where it has four,
+ * in byte 2 where it has one, and elsewhere in the parameter list. */
+#define GT_COPY_OUT(action)                                                                                            \
+  GT_BY_BRIDGE(GT_THIRD_PARTY_COPY_OUT, 16, action, GT_USAGE(0, 0x1F, 0, 0, 0, 0, 0, 0, 0, 0, GT_A4))
+#define GT_COPY_ABORT GT_BY_BRIDGE(GT_THIRD_PARTY_COPY_OUT, 16, 0x1C, GT_USAGE(0, 0x1F, GT_A4))
+#define GT_COPY_IN(action, ...)                                                                                        \
+  GT_BY_BRIDGE(GT_THIRD_PARTY_COPY_IN, 16, action, GT_USAGE(0, 0x1F, __VA_ARGS__, 0, 0, 0, 0, GT_A4))
+#define GT_COPY_OUT_ROWS GT_COPY_OUT(0x00), GT_COPY_OUT(0x01), GT_COPY_ABORT
+#define GT_COPY_IN_ROWS                                                                                                \
+  GT_COPY_IN(0x00, 0xFF, 0, 0, 0), GT_COPY_IN(0x01, 0xFF, 0, 0, 0), GT_COPY_IN(0x03, 0, 0, 0, 0),                      \
+      GT_COPY_IN(0x04, 0xFF, 0, 0, 0), GT_COPY_IN(0x05, GT_A4), GT_COPY_IN(0x06, GT_A4), GT_COPY_IN(0x08, 0, 0, 0, 0)
 #define GT_PR_IN(action)                                                                                               \
   GT_BY_BRIDGE(GT_PERSISTENT_RESERVE_IN, 10, action, GT_USAGE(0, 0x1F, 0, 0, 0, 0, 0, 0xFF, 0xFF))
 #define GT_PR_OUT(action) GT_BY_BRIDGE(GT_PERSISTENT_RESERVE_OUT, 10, action, GT_USAGE(0, 0x1F, 0xFF, 0, 0, GT_A4))

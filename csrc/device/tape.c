@@ -109,6 +109,8 @@ enum { NONE = GT_NO_ACTION };
 
 static const gt_row tape_rows[] = {
     GT_SPC_ROWS,
+    GT_COPY_OUT_ROWS,
+    GT_COPY_IN_ROWS,
     {GT_REWIND, 6, NONE, ON, gt_tape_rewind, {0, 0x01}},
     {GT_READ_BLOCK_LIMITS, 6, NONE, 0, gt_tape_block_limits, {0}},
     {GT_READ_6, 6, NONE, ON, gt_tape_read, {0, 0x03, 0xFF, 0xFF, 0xFF}},

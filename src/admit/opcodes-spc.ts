@@ -1,5 +1,5 @@
 // Commands of all device types (SPC-4 clause 6, SPC-2 for RESERVE and RELEASE). Reservations: SPC-4 table 66.
-import { all, named, row } from "./opcode-row.js";
+import { all, copying, named, row } from "./opcode-row.js";
 import type { OpcodeRow } from "./opcodes.js";
 
 export const SPC_ROWS: readonly OpcodeRow[] = [
@@ -26,8 +26,19 @@ export const SPC_ROWS: readonly OpcodeRow[] = [
   // It changes the medium's auxiliary memory, which no list of written extents can tell of, but a read-only key forbids.
   row(0x8d, "all", all("WRITE ATTRIBUTE"), "write", "forward", ["writes"]),
   row(0xa0, "all", all("REPORT LUNS"), "identify", "luns", ["attention"]),
-  row(0xa2, "all", all("SECURITY PROTOCOL IN"), "security", "punt", []),
-  row(0xb5, "all", all("SECURITY PROTOCOL OUT"), "security", "punt", []),
+  row(0xa2, "all", all("SECURITY PROTOCOL IN"), "supervisor", "punt", []),
+  row(0xb5, "all", all("SECURITY PROTOCOL OUT"), "supervisor", "punt", []),
+  // THIRD-PARTY COPY OUT and IN; those of tokens are in opcodes-sbc.ts.
+  row(0x83, 0x00, copying("EXTENDED COPY(LID1)"), "supervisor", "punt", ["patient"]),
+  row(0x83, 0x01, copying("EXTENDED COPY(LID4)"), "supervisor", "punt", ["patient"]),
+  row(0x83, 0x1c, copying("COPY OPERATION ABORT"), "supervisor", "punt", ["patient"]),
+  row(0x84, 0x00, copying("RECEIVE COPY STATUS(LID1)"), "supervisor", "punt", []),
+  row(0x84, 0x01, copying("RECEIVE COPY DATA(LID1)"), "supervisor", "punt", []),
+  row(0x84, 0x03, copying("RECEIVE COPY OPERATING PARAMETERS"), "supervisor", "punt", []),
+  row(0x84, 0x04, copying("RECEIVE COPY FAILURE DETAILS(LID1)"), "supervisor", "punt", []),
+  row(0x84, 0x05, copying("RECEIVE COPY STATUS(LID4)"), "supervisor", "punt", []),
+  row(0x84, 0x06, copying("RECEIVE COPY DATA(LID4)"), "supervisor", "punt", []),
+  row(0x84, 0x08, copying("REPORT ALL ROD TOKENS"), "supervisor", "punt", []),
   // MAINTENANCE IN: identifying information, target port groups, aliases, supported commands and functions, timestamp.
   row(0xa3, 0x05, all("REPORT IDENTIFYING INFORMATION"), "inspect", "forward", []),
   row(0xa3, 0x0a, all("REPORT TARGET PORT GROUPS"), "identify", "forward", []),

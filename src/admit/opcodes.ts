@@ -2,8 +2,9 @@
 // carries it out. The rows are in the files beside, one for each standard; every field of a row is required, so that a
 // command cannot get in without a class. An opcode without a row is refused, whatever key and device.
 //
-// Not in the table, so refused: EXTENDED COPY and RECEIVE COPY RESULTS (a device would move data past the gate), WRITE
-// BUFFER and ATA PASS-THROUGH (firmware), CHANGE ALIASES, SET TARGET PORT GROUPS, obsolete and vendor-specific codes.
+// Third-party copies are punted and never passed on: a device would move data past the gate, so the bridge is the copy
+// manager itself. Not in the table, so refused: WRITE BUFFER and ATA PASS-THROUGH (firmware), CHANGE ALIASES, SET TARGET
+// PORT GROUPS, obsolete and vendor-specific codes.
 import type { ClassRow } from "../plane.js";
 import type { DeviceClass, Right } from "./key.js";
 import { SBC_ROWS } from "./opcodes-sbc.js";
@@ -79,8 +80,11 @@ export const COMMAND_CLASSES = {
   },
   /** MOVE MEDIUM and what else moves cartridges. */
   move: { bit: 14, need: { disk: "never", tape: "never", changer: MEDIA }, reservation: everywhere("change") },
-  /** SECURITY PROTOCOL IN and OUT: keys are presented by them; what is not ours is judged when it is passed on. */
-  security: { bit: 15, need: everywhere("any"), reservation: everywhere("always") },
+  /**
+   * Judged by the supervisor alone. SECURITY PROTOCOL IN and OUT: keys are presented by them; what is not ours is judged
+   * when it is passed on. Third-party copies: each device that a copy names is judged by itself.
+   */
+  supervisor: { bit: 15, need: everywhere("any"), reservation: everywhere("always") },
 } as const satisfies Record<string, CommandClass>;
 
 export type CommandClassName = keyof typeof COMMAND_CLASSES;
@@ -99,6 +103,8 @@ export interface OpcodeRow {
   readonly writes: boolean;
   /** May take long. */
   readonly slow: boolean;
+  /** A punt that may be answered hours later. */
+  readonly patient: boolean;
 }
 
 export const OPCODES: readonly OpcodeRow[] = [...SPC_ROWS, ...SBC_ROWS, ...SSC_ROWS, ...SMC_ROWS];
@@ -112,6 +118,7 @@ export const CLASS_ROWS: readonly ClassRow[] = OPCODES.map((row) => ({
   ...(row.passesAttention && { noAttention: true }),
   ...(row.writes && { writes: true }),
   ...(row.slow && { slow: true }),
+  ...(row.patient && { patient: true }),
 }));
 
 const CLASSES: readonly CommandClass[] = Object.values(COMMAND_CLASSES).toSorted((a, b) => a.bit - b.bit);

@@ -2,7 +2,9 @@
 import { join } from "node:path";
 import test, { type ExecutionContext } from "ava";
 import { OPCODES, type OpcodeRow } from "../../src/admit/opcodes.js";
+import { supportsCommand } from "../../src/copy-manager/limits.js";
 import type { EmulatedDevice } from "../../src/native/index.js";
+import { COPY_COMMANDS, type CopyCommandKind, encodeCopyCommand } from "../../src/wire/xcopy/commands.js";
 import { native, scratch } from "./support.js";
 
 const place = scratch();
@@ -43,6 +45,15 @@ const hex = (value: number): string => value.toString(16).padStart(2, "0");
 const named = ({ opcode, action }: { readonly opcode: number; readonly action: number | "all" | undefined }): string =>
   action === undefined || action === "all" ? hex(opcode) : `${hex(opcode)}/${hex(action)}`;
 
+/** The bits that a CDB has when its fields are as large as can be; commands of tokens have a GROUP NUMBER besides. */
+function usage(kind: CopyCommandKind): readonly number[] {
+  const row = COPY_COMMANDS[kind];
+  const listId = "listId" in row ? 2 ** (8 * row.listId[1]) - 1 : 0;
+  const cdb = encodeCopyCommand({ kind, listId, length: 0xffff_ffff });
+  if (kind === "populate-token" || kind === "write-using-token") cdb[14] = 0x1f;
+  return [...cdb];
+}
+
 /** Rows for real devices that the emulated one does not have, on purpose: what a drive in software has no use for. */
 const ABSENT: Readonly<Record<"disk" | "tape", readonly string[]>> = {
   // FORMAT UNIT, RECEIVE DIAGNOSTIC RESULTS, READ BUFFER, LOG SELECT, READ and WRITE ATTRIBUTE, REPORT IDENTIFYING
@@ -80,5 +91,22 @@ for (const type of ["disk", "tape"] as const) {
     const rows = OPCODES.filter(({ names }) => names[type] !== undefined);
     const absent = rows.filter((row) => !supported.some((one) => covers(row, one))).map(named);
     t.deepEqual(absent.sort(), [...ABSENT[type]].sort());
+  });
+
+  test(`an emulated ${type} tells of each third-party copy command which bits of its CDB mean something`, async (t) => {
+    const device = open();
+    const lu = await native.openLu({ transport: "virtual", device });
+    await lu.execute(new Uint8Array(6));
+    for (const kind of Object.keys(COPY_COMMANDS) as CopyCommandKind[]) {
+      const { opcode, action } = COPY_COMMANDS[kind];
+      // REPORTING OPTIONS 010b: one service action (SPC-4 6.34.3).
+      const cdb = Uint8Array.of(0xa3, 0x0c, 2, opcode, 0, action, 0, 0, 0, 64, 0, 0);
+      const { status, data } = await lu.execute(cdb, { dataIn: 64 });
+      t.is(status, 0);
+      t.is((data[1] ?? 0) & 0x07, supportsCommand(type, kind) ? 0x03 : 0x01, kind);
+      if (supportsCommand(type, kind)) t.deepEqual([...data.subarray(2)], [0, 16, ...usage(kind)], kind);
+    }
+    await lu.close();
+    device.close();
   });
 }
