@@ -150,7 +150,7 @@ function kindOf(segment: Segment | undefined, role: "source" | "destination"): S
 export function faultText(fault: Fault): string {
   const { segment, field, left, source, destination } = fault;
   const where = segment === undefined ? "" : ` in segment ${segment.index}`;
-  const of = segment?.of === undefined ? "" : ` of 0 to ${segment.of - 1}`;
+  const of = segment?.of === undefined ? "" : ` (the last is ${segment.of - 1})`;
   const rows: [string, string][] = [];
   rows.push(["why", fault.sense === undefined || field !== undefined ? fault.why : fault.sense]);
   if (field !== undefined) {
