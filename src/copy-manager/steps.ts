@@ -29,7 +29,9 @@ export type GatherPart =
     }
   | { readonly op: "tape"; readonly device: string; readonly bytes: bigint }
   | { readonly op: "inline"; readonly data: Uint8Array }
-  | { readonly op: "zeros"; readonly bytes: bigint };
+  | { readonly op: "zeros"; readonly bytes: bigint }
+  /** Bytes [skip, skip + bytes) of the latest "carry" of an earlier step. */
+  | { readonly op: "carried"; readonly skip: bigint; readonly bytes: bigint };
 
 /** Uses the stream up. `held`: a copy of these bytes is kept for the application client (SPC-4 5.17.4.5). */
 export type ScatterPart = { readonly bytes: bigint; readonly held: boolean } & (
@@ -42,6 +44,11 @@ export type ScatterPart = { readonly bytes: bigint; readonly held: boolean } & (
     }
   | { readonly op: "tape"; readonly device: string }
   | { readonly op: "discard" }
+  /**
+   * Kept in memory for the steps that follow: residual data (SPC-4 5.17.7.2) that a segment left for one that cannot be of
+   * its step. At most one in a step, shorter than one block of a tape, never in a step that writes a tape.
+   */
+  | { readonly op: "carry" }
 );
 
 /** Where a segment ends in the stream of its step, and how what is left of it is counted (SPC-4 5.17.7.4). */
@@ -49,12 +56,15 @@ export interface StepSegment {
   readonly segment: number;
   /** Stream offset behind its last byte; a segment without bytes ends where it begins. */
   readonly end: bigint;
+  /** Bytes of it that are scattered by later steps; the segment is done when these are 0 and `end` is reached. */
+  readonly later: bigint;
   /** Bytes of one unit of the INFORMATION field: blocks of a disk, 1 where bytes are counted. */
   readonly unitBytes: number;
 }
 
 export interface DataStep {
   readonly kind: "data";
+  /** In ascending order. A segment that moves nothing may be in no step. */
   readonly segments: readonly StepSegment[];
   readonly gather: readonly GatherPart[];
   readonly scatter: readonly ScatterPart[];
