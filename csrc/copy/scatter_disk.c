@@ -140,7 +140,7 @@ static void coalesce(gt_copy *copy, gt_cmd *cmd, uint64_t there) {
   uint32_t block = copy->lus[cmd->lu].block_bytes, limit = gt_disk_limit(copy, cmd->lu);
   while (!s->seg_left) {
     const gt_seg *next = gt_queue_peek(&copy->program.scatter, 1);
-    if (!next || next->op != GT_OP_EXTENT || next->lu != cmd->lu || next->skip & ~GT_SEG_KEEP ||
+    if (!next || next->op != GT_OP_EXTENT || next->lu != cmd->lu || next->skip & GT_SKIP_MAX ||
         next->addr != cmd->lba + cmd->blocks)
       return;
     uint64_t most = least(limit - cmd->bytes, there - cmd->bytes);
@@ -167,10 +167,10 @@ enum gt_step gt_scatter_extent(gt_copy *copy, const gt_seg *seg, uint64_t there,
     return write_into_block(copy, seg, lba, (uint32_t)(at % block), there, need);
   uint64_t slot = least(s->slots.bytes, limit) / block * block;
   /* A short rest goes in one command, its tail with it unless that is to be laid over what is there. */
-  uint64_t most = s->seg_left <= slot && !keep ? s->seg_left : least(s->seg_left - s->seg_left % block, limit);
+  uint64_t most = s->seg_left <= slot ? s->seg_left : least(s->seg_left - s->seg_left % block, limit);
   uint64_t bytes = ready_bytes(copy, most, there, need);
   if (!bytes) return GT_WAIT_SPACE;
-  /* Drained in the middle of a long piece. */
+  /* bytes > slot: drained in the middle of a long piece. */
   if (bytes % block && (keep || bytes > slot)) bytes -= bytes % block;
   if (!bytes) return write_into_block(copy, seg, lba, 0, there, need);
   if (blocks_busy(&s->lane, lba, (bytes + block - 1) / block)) return GT_WAIT_COMMAND;

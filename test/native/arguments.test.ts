@@ -114,6 +114,12 @@ test("copy of a device type that is neither", says, /^lus\[0\]\.type is 5, not 0
   start({ lus: [{ ...disk.unit, type: as(5) }] })(),
 );
 test("tape block past 8 MiB", says, /^tapeBlockBytes is 8388609/, start({ tapeBlockBytes: (8 << 20) + 1 }));
+test(
+  "source tape's block past 8 MiB",
+  says,
+  /^sourceBlockBytes is 8388609/,
+  start({ sourceBlockBytes: (8 << 20) + 1 }),
+);
 test("digest of the wrong length", says, /^digest has 3 bytes, not 124 to 124/, start({ digest: new Uint8Array(3) }));
 test(
   "digest of a version that is not known",

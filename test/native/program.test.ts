@@ -133,6 +133,33 @@ const refuses = test.macro((t, build: (builder: ProgramBuilder) => unknown) => {
 });
 test("a unit past 255 is refused", refuses, (b) => b.extent("gather", 256, 0n, 1n));
 test("a unit that is no integer is refused", refuses, (b) => b.extent("gather", 0.5, 0n, 1n));
+test(
+  "an extent that keeps and is held has flags above its skip",
+  packs,
+  (b) => b.extent("scatter", 1, 7n, 512n, 3, 4095, { keep: true, held: true }),
+  "scatter",
+  { op: Op.EXTENT, lu: 1, addr: 7n, bytes: 512n, tag: 3, skip: 0xcfff },
+);
+test("tape blocks as gathered", packs, (b) => b.tape("scatter", 1, TO_FILEMARK, 0, { asGathered: true }), "scatter", {
+  op: Op.TAPE,
+  lu: 1,
+  bytes: 0xffff_ffff_ffff_ffffn,
+  skip: 0x2000,
+});
+test("tape data that are held", packs, (b) => b.tape("scatter", 1, 9n, 0, { held: true }), "scatter", {
+  op: Op.TAPE,
+  lu: 1,
+  bytes: 9n,
+  skip: 0x4000,
+});
+test("bytes that are held and not kept", packs, (b) => b.discard(9n, 0, { held: true }), "scatter", {
+  op: Op.DISCARD,
+  bytes: 9n,
+  skip: 0x4000,
+});
+test("a skip to scatter that reaches into the flags is refused", refuses, (b) =>
+  b.extent("scatter", 0, 0n, 1n, 0, 4096),
+);
 test("a skip past 16 bits is refused", refuses, (b) => b.extent("gather", 0, 0n, 1n, 0, 65_536));
 test("a tag past 32 bits is refused", refuses, (b) => b.zeros(1n, 2 ** 32));
 test("a negative size is refused", refuses, (b) => b.zeros(-1n));
