@@ -1,7 +1,12 @@
 #!/usr/bin/env node
 // gantry: asks the daemon on this machine, over its local socket. One verb a call; --json for scripts. Exit codes:
 // 0 done, 1 refused, 2 wrong use, 3 the daemon cannot be asked.
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync } from "node:fs";
 import { createConnection } from "node:net";
+import { delimiter, dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { Command } from "commander";
 import { messageOf } from "../sys/errors.js";
 import type { Row } from "../sys/text.js";
@@ -113,7 +118,55 @@ program
   .description("let another server write, at a command boundary, with the cache emptied")
   .action((device: string, from: string, to: string) => ask("privilege move", device, from, to));
 
-void program.parseAsync();
+program
+  .command("xcopy")
+  .description("third-party copies: hands over to the program gantry-xcopy (has to be the first word)")
+  .allowUnknownOption()
+  .allowExcessArguments()
+  .action(() => {
+    console.error("gantry: Write xcopy first: `gantry xcopy …`; what follows is for gantry-xcopy.");
+    process.exitCode = EXIT_USE;
+  });
+
+// Its words and options are its own, so they are not read here.
+if (process.argv[2] === "xcopy") void handOver(process.argv.slice(3));
+else void program.parseAsync();
+
+/** Runs gantry-xcopy with the same terminal, and ends as it ends. */
+async function handOver(args: readonly string[]): Promise<void> {
+  const file = xcopyFile();
+  if (file === undefined) {
+    console.error(
+      "gantry: There is no gantry-xcopy on this machine. It is a program for servers and administrators: install the npm package gantry there, or call it from a clone (dist/tools/xcopy/main.js). (XCOPY_MISSING)",
+    );
+    process.exitCode = EXIT_AWAY;
+    return;
+  }
+  // A module of the tree is no program by itself; what is installed is, and need not be JavaScript.
+  const [program, ...before] = file.endsWith(".js") ? [process.execPath, file] : [file];
+  const child = spawn(program, [...before, ...args], { stdio: "inherit" });
+  // The terminal's interrupt reaches both, and what it means to a copy is for the other to say.
+  process.on("SIGINT", () => {});
+  process.on("SIGTERM", () => child.kill("SIGTERM"));
+  try {
+    const [code] = (await once(child, "exit")) as [number | null];
+    process.exitCode = code ?? EXIT_REFUSED;
+  } catch (error) {
+    console.error(`gantry: ${file} cannot be run: ${messageOf(error)} (XCOPY_MISSING)`);
+    process.exitCode = EXIT_AWAY;
+  }
+}
+
+/** Beside this program, in the same tree, or on PATH. */
+function xcopyFile(): string | undefined {
+  const here = fileURLToPath(import.meta.url);
+  const folders = [dirname(process.argv[1] ?? here), ...(process.env.PATH ?? "").split(delimiter)];
+  const places = [
+    join(dirname(here), "..", "..", "tools", "xcopy", "main.js"),
+    ...folders.filter((folder) => folder !== "").map((folder) => join(folder, "gantry-xcopy")),
+  ];
+  return places.find((place) => existsSync(place));
+}
 
 async function ask(verb: string, ...args: string[]): Promise<void> {
   const result = await resultOf(verb, args);

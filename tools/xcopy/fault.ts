@@ -152,7 +152,8 @@ export function faultText(fault: Fault): string {
   const where = segment === undefined ? "" : ` in segment ${segment.index}`;
   const of = segment?.of === undefined ? "" : ` (the last is ${segment.of - 1})`;
   const rows: [string, string][] = [];
-  rows.push(["why", fault.sense === undefined || field !== undefined ? fault.why : fault.sense]);
+  // The sense key is in the first line.
+  rows.push(["why", field === undefined ? (fault.sense?.replace(`${fault.key}: `, "") ?? fault.why) : fault.why]);
   if (field !== undefined) {
     const bit = field.bit === undefined ? "" : ` bit ${field.bit}`;
     rows.push([

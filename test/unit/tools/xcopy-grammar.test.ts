@@ -234,6 +234,9 @@ test("lines of a file are read without comments, and a # in quotes is none", (t)
   ]);
 });
 
-test("XCOPY.md has the grammar that the help has", (t) => {
-  t.true(readFileSync("XCOPY.md", "utf8").includes(`\`\`\`text\n${grammarText()}\n\`\`\``));
+test("XCOPY.md has the grammar that the help has, and the clause and codes of each segment", (t) => {
+  const document = readFileSync("XCOPY.md", "utf8");
+  t.true(document.includes(`\`\`\`text\n${grammarText()}\n\`\`\``));
+  for (const { example, clause, codes } of GRAMMAR)
+    t.true(document.includes(`| \`${example}\` | ${clause} | ${codes} |`));
 });
