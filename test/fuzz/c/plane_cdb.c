@@ -80,6 +80,7 @@ static gt_class_row row_of(uint8_t opcode) {
   if (opcode == GT_REQUEST_SENSE) row.handling = GT_SENSE;
   if (row.handling != GT_FORWARD) row.flags = GT_CLASS_NO_ATTENTION;
   if (opcode == 0x5E || opcode == 0x5F || opcode == 0xB5) row = (gt_class_row){opcode, -1, PUNTS, GT_PUNT, 0};
+  if (opcode == 0x83) row = (gt_class_row){opcode, -1, PUNTS, GT_PUNT, GT_CLASS_PATIENT}; /* a copy manager, then */
   return row;
 }
 
