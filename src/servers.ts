@@ -15,12 +15,13 @@ import { ReservationRoom } from "./admit/reservations/room.js";
 import { ServerGrants } from "./admit/server-grants.js";
 import type { TrustedTime } from "./admit/trusted-clock.js";
 import { VolumeWatch } from "./admit/volume.js";
+import { Copies } from "./copies.js";
 import { flushDisk } from "./device/flush.js";
 import type { DeviceRegistry } from "./device/registry.js";
 import { Bridge, type BridgeSession, type SessionView } from "./fabric/bridge.js";
 import { devicesInMaps, type FabricSettings } from "./fabric/lun-map.js";
 import type { Native, NativePlane } from "./native/types.js";
-import type { PlaneNote, Punt, WrittenExtent } from "./plane.js";
+import type { Plane, PlaneNote, Punt, WrittenExtent } from "./plane.js";
 import { privilegeEvent, refusedEvent, type ServerEvent, volumeEvent } from "./server-events.js";
 import type { Clock, Timers } from "./sys/clock.js";
 import type { Config } from "./sys/config.js";
@@ -55,6 +56,7 @@ interface Gate {
   readonly keeper: PathKeeper;
   readonly privileges: WritePrivileges;
   readonly volumes: VolumeWatch;
+  readonly copies: Copies;
 }
 
 interface Running extends Gate {
@@ -116,6 +118,7 @@ export class Servers {
   wrote(device: string, extents: readonly WrittenExtent[]): void {
     const running = this.#running;
     if (running === undefined || !this.#maps().has(device)) return;
+    running.copies.wrote(device, extents);
     running.volumes.wrote(device, extents);
     if (this.#options.devices.config(device).tell_readers) running.keeper.mediumChanged(device, false);
   }
@@ -178,8 +181,9 @@ export class Servers {
 
   #gate(plane: NativePlane, grants: ServerGrants): Gate {
     const { devices } = this.#options;
-    const privileges = this.#privileges(plane, grants, (device) => keeper.deviceChanged(device));
-    const keeper: PathKeeper = this.#keeper(plane, grants, {
+    const copies = this.#copies(plane, () => ({ keeper, volumes }));
+    const privileges = this.#privileges(copies.plane, grants, (device) => keeper.deviceChanged(device));
+    const keeper: PathKeeper = this.#keeper(plane, grants, copies, {
       mayWrite: (device, initiator) => privileges.mayWrite(device, initiator),
       onPaths: () => volumes.changed(),
     });
@@ -188,14 +192,31 @@ export class Servers {
       timers: this.#options.timers,
       watched: () => new Map([...keeper.writable()].filter(([device]) => devices.config(device).type === "disk")),
       publish: (change) => this.#options.publish(volumeEvent(change)),
+      onWritten: (device, extents) => copies.wrote(device, extents),
       tell: (device) => {
         if (devices.config(device).tell_readers) keeper.mediumChanged(device, true);
       },
     });
-    return { keeper, privileges, volumes };
+    return { keeper, privileges, volumes, copies };
   }
 
-  #privileges(plane: NativePlane, grants: ServerGrants, changed: (device: string) => void): WritePrivileges {
+  #copies(plane: NativePlane, gate: () => Pick<Gate, "keeper" | "volumes">): Copies {
+    const { devices } = this.#options;
+    return new Copies({
+      ...this.#options,
+      plane,
+      config: () => this.#config,
+      keeper: () => gate().keeper,
+      settleWrites: (device) => gate().volumes.look(device),
+      onWrote: (device, extents) => {
+        const { keeper, volumes } = gate();
+        volumes.wrote(device, extents);
+        if (devices.config(device).tell_readers) keeper.mediumChanged(device, true);
+      },
+    });
+  }
+
+  #privileges(plane: Pick<Plane, "drain">, grants: ServerGrants, changed: (device: string) => void): WritePrivileges {
     const { devices, store, time, clock, timers, log } = this.#options;
     return new WritePrivileges({
       grants,
@@ -221,6 +242,7 @@ export class Servers {
   #keeper(
     plane: NativePlane,
     grants: ServerGrants,
+    copies: Copies,
     asks: { mayWrite(device: string, initiator: string): boolean; onPaths(): void },
   ): PathKeeper {
     const { ring, time, devices, clock, timers, log } = this.#options;
@@ -234,12 +256,13 @@ export class Servers {
       log,
       ...asks,
       refusals: this.#refusals,
+      copies: () => copies.thirdParty,
       inband: ({ settled, refusedKey }) => new InbandKeys({ plane, ring, onSettled: settled, onRefused: refusedKey }),
-      room: (changed) => this.#room(plane, grants, changed),
+      room: (changed) => this.#room(copies.plane, grants, changed),
     });
   }
 
-  #room(plane: NativePlane, grants: ServerGrants, changed: (device: string) => void): ReservationRoom {
+  #room(plane: Copies["plane"], grants: ServerGrants, changed: (device: string) => void): ReservationRoom {
     const { devices, store, clock, timers, log, onReservation, onWanted } = this.#options;
     const room = new ReservationRoom({
       plane,
@@ -291,6 +314,7 @@ export class Servers {
     running.unsubscribe();
     // Whoever looks at the data plane by himself does not do so any more when it is closed.
     running.volumes.stop();
+    await running.copies.stop();
     await running.bridge.stop();
     stopGate(running);
   }

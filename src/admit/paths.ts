@@ -6,7 +6,7 @@ import type { Clock, Timers } from "../sys/clock.js";
 import type { Logger } from "../sys/log.js";
 import { STATUS } from "../wire/names.js";
 import type { InbandKeys } from "./inband.js";
-import { type Kept, type KeptSession, nextOf } from "./kept-session.js";
+import { type Kept, type KeptSession, nextOf, type Path } from "./kept-session.js";
 import type { DeviceClass } from "./key.js";
 import { commandName, isArbitrated, reservationClasses } from "./opcodes.js";
 import { EARLY_MS, type PathVerdict, PLACE, sameVerdict, verdictOf } from "./path-verdict.js";
@@ -23,6 +23,24 @@ const MODE_PARAMETERS_CHANGED = [0x2a, 0x01] as const;
 /** NOT READY TO READY CHANGE, MEDIUM MAY HAVE CHANGED: the one that says that what was read may not be there any more. */
 const MEDIUM_MAY_HAVE_CHANGED = [0x28, 0x00] as const;
 const LOOK_AGAIN_MS = 1000;
+const NO_PATHS: ReadonlyMap<number, Path> = new Map();
+
+/** The copy manager, as far as paths go: its commands reach it, and it learns when somebody may do other things. */
+export interface ThirdParty {
+  takes(cdb: Uint8Array): boolean;
+  onPunt(punt: Punt): void;
+  onNote(note: PlaneNote): void;
+  /** Keys or reservations changed. */
+  judge(): void;
+  nexusClosed(text: string): void;
+}
+
+/** What a session may reach now. */
+export interface SeenSession {
+  readonly text: string;
+  readonly initiator: string;
+  readonly paths: () => ReadonlyMap<number, Path>;
+}
 
 export interface PathsOptions {
   readonly plane: Pick<Plane, "setPath" | "clearPath" | "attention" | "abort" | "answer" | "pass">;
@@ -38,6 +56,7 @@ export interface PathsOptions {
   readonly typeOf: (device: string) => DeviceClass;
   /** Somebody's paths are others than before. */
   readonly onPaths: () => void;
+  readonly copies: () => ThirdParty;
   readonly clock: Clock;
   readonly timers: Timers;
   readonly log: Pick<Logger, "warn">;
@@ -80,6 +99,8 @@ export class PathKeeper {
   }
 
   closed(nexus: number): void {
+    const text = this.room.textOf(nexus);
+    if (text !== undefined) this.#options.copies().nexusClosed(text);
     this.room.closed(nexus);
     this.#inband.closed(nexus);
     this.#kept.delete(nexus);
@@ -105,6 +126,14 @@ export class PathKeeper {
     if (kept === undefined) return;
     this.#compile(kept, true);
     this.#compiled();
+  }
+
+  /** undefined: the nexus is gone. */
+  seen(nexus: number): SeenSession | undefined {
+    const kept = this.#kept.get(nexus);
+    const text = this.room.textOf(nexus);
+    if (kept === undefined || text === undefined) return undefined;
+    return { text, initiator: kept.session.initiator.name, paths: () => this.#kept.get(nexus)?.paths ?? NO_PATHS };
   }
 
   /** Devices that somebody may write on now, and their unit. */
@@ -133,7 +162,8 @@ export class PathKeeper {
     else if (path === undefined) {
       plane.answer(punt.id, STATUS.CHECK_CONDITION, NO_LOGICAL_UNIT);
       this.#count(punt.nexus, punt.lun, "no-path", commandName(punt.cdb[0] ?? 0, undefined), 1n);
-    } else if (isArbitrated(punt.cdb[0] ?? 0)) this.room.onPunt(punt);
+    } else if (this.#options.copies().takes(punt.cdb)) this.#options.copies().onPunt(punt);
+    else if (isArbitrated(punt.cdb[0] ?? 0)) this.room.onPunt(punt);
     else
       answerPunt(plane, punt, {
         type: typeOf(path.device),
@@ -148,6 +178,7 @@ export class PathKeeper {
       const command = commandName(note.opcode, device === undefined ? undefined : this.#options.typeOf(device));
       this.#count(note.nexus, note.lun, note.why, command, note.count);
     }
+    this.#options.copies().onNote(note);
     this.room.onNote(note);
   }
 
@@ -187,6 +218,7 @@ export class PathKeeper {
   /** Once, after however many. */
   #compiled(): void {
     this.#options.onPaths();
+    this.#options.copies().judge();
     this.#wake();
   }
 

@@ -26,6 +26,8 @@ export interface VolumeWatchOptions {
   readonly watched: () => ReadonlyMap<string, number>;
   /** Resolves when the message is delivered; rejects when it will not be. */
   readonly publish: (change: VolumeChange) => Promise<void>;
+  /** Servers wrote there. */
+  readonly onWritten: (device: string, extents: readonly WrittenExtent[]) => void;
   /** In-band, to readers that are logged in. */
   readonly tell: (device: string) => void;
 }
@@ -74,6 +76,11 @@ export class VolumeWatch {
     this.#arm();
   }
 
+  /** What servers have written until now is told before it returns. */
+  look(device: string): void {
+    if (!this.#stopped) this.#take(device);
+  }
+
   stop(): void {
     this.#stopped = true;
     this.#timer?.();
@@ -111,6 +118,7 @@ export class VolumeWatch {
     const written = volume.unit === undefined ? [] : this.#options.plane.takeWrites(volume.unit);
     if (written.length > 0) {
       volume.pending = mergeExtents([...volume.pending, ...written], EXTENTS_MAX);
+      this.#options.onWritten(device, written);
       this.#options.tell(device);
     }
     if (volume.pending.length > 0 && !volume.busy) void this.#publish(device, volume);

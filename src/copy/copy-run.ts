@@ -13,7 +13,7 @@ export interface ProgramPiece {
 }
 
 export interface CopyRunOptions {
-  readonly native: Native;
+  readonly native: Pick<Native, "startCopy">;
   readonly copy: CopyOptions;
   /** The next piece of the program, null at its end. May wait for events (a manifest waits for digests). */
   readonly next: () => Promise<ProgramPiece | null>;

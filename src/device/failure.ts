@@ -27,7 +27,9 @@ export function deviceFailure(device: string, failed: FailedAnswer, what = ""): 
     });
   }
   const sense = failed.status === STATUS.CHECK_CONDITION ? senseInWords(failed.sense) : statusName(failed.status);
-  return new GantryError(codeOf(failed), `${prefix}: ${sense}.`, { details: { ...details, sense } });
+  return new GantryError(codeOf(failed), `${prefix}: ${sense}.`, {
+    details: { ...details, sense, ...(failed.sense.length > 0 && { senseHex: toHex(failed.sense) }) },
+  });
 }
 
 function codeOf(failed: FailedAnswer): ErrorCode {

@@ -49,6 +49,15 @@ export async function openTapeDrive(unit: ScsiUnit): Promise<TapeDrive> {
   return new Drive(unit, limits.maxBlockBytes === 0 ? LENGTH_MAX : limits.maxBlockBytes, writeProtected);
 }
 
+/**
+ * The drive as servers have set it, and whether it is ready or not: READ and WRITE with FIXED 0 move one block of any length,
+ * whatever the mode (SSC-4 4.2.17).
+ */
+export async function openTapeAsItIs(unit: ScsiUnit): Promise<TapeDrive> {
+  const limits = decodeBlockLengthLimits((await unit.command(cdb.readBlockLimits(), { dataIn: 6 })).data);
+  return new Drive(unit, limits.maxBlockBytes === 0 ? LENGTH_MAX : limits.maxBlockBytes, false);
+}
+
 /** MODE SELECT with block length 0; everything else stays as the drive has it. Returns the WP bit. */
 async function chooseVariableBlocks(unit: ScsiUnit): Promise<boolean> {
   const answer = await unit.command(cdb.modeSense6(MODE_PAGE.ALL, MODE_BYTES), { dataIn: MODE_BYTES });

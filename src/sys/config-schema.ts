@@ -30,6 +30,7 @@ const bridge = v.strictObject({
 
 const memory = v.strictObject({
   arena_mib: v.optional(whole(8, 65536), 64),
+  copies_mib: v.optional(whole(8, 65536), 32),
 });
 
 const control = v.strictObject({

@@ -48,6 +48,7 @@ function watch() {
       sent.push(change);
       return way.publish();
     },
+    onWritten: () => undefined,
     tell: (device) => told.push(device),
   });
   return { clock, written, sent, told, way, made };

@@ -1,0 +1,109 @@
+// Copies that run: who may stop them, why, and who waits for their end. What stops a copy from outside is kept as its
+// reason, since the engine only knows that it was cancelled.
+import { RunControl } from "../copy/copy-run.js";
+import { SENSE_KEY } from "../wire/names.js";
+import { CopyRefusal } from "../wire/xcopy/refusal.js";
+import type { Operation } from "./operation.js";
+import { type Asker, deviceSaid, forbidden, NOT_THERE } from "./resolver.js";
+import type { CopyAccess } from "./steps.js";
+
+/** Why a copy ends that nobody and nothing at fault ends. */
+export type StopReason = "aborted" | "nexus-lost" | "reset" | "shutdown" | "not-allowed";
+
+export class ActiveCopy {
+  readonly operation: Operation;
+  readonly asker: Asker;
+  readonly control = new RunControl();
+  /** The command that waits for its status; undefined: it has it, or nobody wants it any more. */
+  punt: bigint | undefined;
+  readonly uses = new Map<string, Set<CopyAccess>>();
+  /** Resolves when it uses no device any more and its status is given. */
+  readonly ended: Promise<void>;
+  readonly settle: () => void;
+  /** Steps that are done: their bytes, segments and commands. */
+  #before = { bytes: 0n, segments: 0, commands: 0n };
+  #segmentEnds: readonly bigint[] = [];
+  #told = 0n;
+  #stopped: { readonly why: StopReason; readonly refusal: CopyRefusal } | undefined;
+
+  constructor(operation: Operation, asker: Asker, punt: bigint) {
+    this.operation = operation;
+    this.asker = asker;
+    this.punt = punt;
+    let settle = (): void => undefined;
+    this.ended = new Promise((resolve) => {
+      settle = resolve;
+    });
+    this.settle = settle;
+  }
+
+  get stopped(): { readonly why: StopReason; readonly refusal: CopyRefusal } | undefined {
+    return this.#stopped;
+  }
+
+  used(device: string, access: CopyAccess): void {
+    this.uses.set(device, (this.uses.get(device) ?? new Set()).add(access));
+  }
+
+  /** It ends at the next command boundary. The first reason counts. */
+  stop(why: StopReason, refusal = stoppedBy(why)): void {
+    this.#stopped ??= { why, refusal };
+    this.control.cancel();
+  }
+
+  /** Keys and reservations are others than before: a copy does nothing that its asker may not do now. */
+  judge(): void {
+    const paths = [...this.asker.paths().values()];
+    for (const [device, accesses] of this.uses) {
+      const path = paths.find((one) => one.device === device);
+      for (const access of accesses) {
+        const answer = path === undefined ? NOT_THERE : forbidden(path, access);
+        if (answer === undefined) continue;
+        const role = access === "read" ? "source" : "destination";
+        const { segmentsDone } = this.operation;
+        this.stop("not-allowed", deviceSaid(answer, role, segmentsDone, `${device} does not let it any more`));
+        return;
+      }
+    }
+  }
+
+  /** @param ends stream offsets behind its segments */
+  stepBegins(ends: readonly bigint[]): void {
+    this.#segmentEnds = ends;
+  }
+
+  stepEnded(bytes: bigint, segments: number): void {
+    this.refresh();
+    this.#before = { bytes: this.#before.bytes + bytes, segments: this.#before.segments + segments, commands: 0n };
+    this.#segmentEnds = [];
+    this.#told = 0n;
+    this.operation.progress({ bytes: this.#before.bytes, segments: this.#before.segments });
+  }
+
+  /** Before anybody looks: what the engine has done by now. */
+  refresh(): void {
+    const stats = this.operation.running ? this.control.stats() : undefined;
+    if (stats === undefined) return;
+    const commands = stats.gather.commands + stats.scatter.commands;
+    const segments = this.#segmentEnds.filter((end) => end <= stats.streamOffset).length;
+    this.operation.progress({
+      bytes: this.#before.bytes + stats.streamOffset,
+      segments: this.#before.segments + segments,
+      commands: Number(commands > this.#told ? commands - this.#told : 0n),
+    });
+    this.#told = commands;
+  }
+}
+
+/** ABORTED COMMAND would make initiators repeat it: COPY ABORTED without a device that failed (SPC-4 table 56, 0Dh/00h). */
+function stoppedBy(why: StopReason): CopyRefusal {
+  return new CopyRefusal({ key: SENSE_KEY.COPY_ABORTED, asc: 0x0d, ascq: 0x00 }, WORDS[why]);
+}
+
+const WORDS: Readonly<Record<StopReason, string>> = {
+  aborted: "it was aborted by who asked for it",
+  "nexus-lost": "the session of who asked for it ended",
+  reset: "its logical unit was reset",
+  shutdown: "the bridge is shut down",
+  "not-allowed": "a device does not let it any more",
+};

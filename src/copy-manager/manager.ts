@@ -1,0 +1,273 @@
+// The copy manager: takes the commands of third-party copies that the data plane hands up, answers those that ask, and runs
+// those that copy, on the engine and in the terms of the broker's jobs. One bridge is the copy manager of all of its
+// logical units; what an initiator can reach by it is what it can reach itself.
+import { COMMAND_CLASSES } from "../admit/opcodes.js";
+import type { Plane, PlaneNote, Punt, WrittenExtent } from "../plane.js";
+import type { Clock } from "../sys/clock.js";
+import type { Logger } from "../sys/log.js";
+import { SENSE_KEY, STATUS } from "../wire/names.js";
+import { fixedSense } from "../wire/sense-encode.js";
+import { COPY_IN, COPY_OUT, type CopyCommand, decodeCopyCommand } from "../wire/xcopy/commands.js";
+import { fixedCopySense } from "../wire/xcopy/copy-sense.js";
+import { ASC, CopyRefusal, refused } from "../wire/xcopy/refusal.js";
+import { ActiveCopy, type StopReason } from "./active.js";
+import { operatingParametersData, supportsCommand, thirdPartyPage } from "./limits.js";
+import type { Operation, OperationFacts } from "./operation.js";
+import { Operations, type ReceiveKind } from "./operations.js";
+import { type Order, orderOf } from "./orders.js";
+import { type Asker, failureOf, forbidden, type SeenPath } from "./resolver.js";
+import type { TokenPlant } from "./run-tokens.js";
+import type { CopyAccess } from "./steps.js";
+
+const INQUIRY = 0x12;
+const PAGE = 0x8f;
+/** SAM-5 7: the one function that resets no logical unit. */
+const IT_NEXUS_RESET = 0x10;
+/** G_SENSE: EXTENDED COPY INFORMATION AVAILABLE. */
+const COMPLETED = fixedSense(SENSE_KEY.COMPLETED, 0x00, 0x20);
+const NOT_DONE = fixedSense(SENSE_KEY.HARDWARE_ERROR, 0x44, 0x00);
+
+/** A session, as the keeper of paths knows it. */
+export interface CopySession {
+  /** The I_T nexus in words. */
+  readonly text: string;
+  readonly initiator: string;
+  readonly paths: () => ReadonlyMap<number, SeenPath>;
+}
+
+export interface CopyManagerOptions {
+  readonly plane: Pick<Plane, "answer">;
+  readonly plant: Omit<TokenPlant, "reserveOut" | "onWrote">;
+  /** undefined: it is gone. */
+  readonly session: (nexus: number) => CopySession | undefined;
+  readonly typeOf: (device: string) => "disk" | "tape" | "changer";
+  /** PERSISTENT RESERVE OUT of that nexus, to a device that it sees. */
+  readonly reserveOut: (
+    nexus: number,
+    device: string,
+    cdb: Uint8Array,
+    list: Uint8Array,
+  ) => Promise<{ readonly status: number; readonly sense: Uint8Array }>;
+  readonly onWrote: (device: string, extents: readonly WrittenExtent[]) => void;
+  readonly onBegin: (copy: ActiveCopy, initiator: string) => void;
+  readonly onEnd: (copy: ActiveCopy, initiator: string) => void;
+  readonly clock: Pick<Clock, "monotonicMs">;
+  readonly log: Logger;
+}
+
+type CopyOutKind = OperationFacts["kind"];
+
+export class CopyManager {
+  readonly #options: CopyManagerOptions;
+  readonly #operations: Operations;
+  readonly #active = new Map<Operation, ActiveCopy>();
+
+  constructor(options: CopyManagerOptions) {
+    this.#options = options;
+    this.#operations = new Operations(options.clock);
+  }
+
+  /** Whether the command is the copy manager's; VPD page 8Fh is too. */
+  takes(cdb: Uint8Array): boolean {
+    return cdb[0] === COPY_OUT || cdb[0] === COPY_IN || (cdb[0] === INQUIRY && cdb[2] === PAGE);
+  }
+
+  /** Copies that run now. */
+  running(): readonly ActiveCopy[] {
+    for (const active of this.#active.values()) active.refresh();
+    return [...this.#active.values()];
+  }
+
+  /** The command is answered in any case, some time; never throws. */
+  onPunt(punt: Punt): void {
+    this.#carryOut(punt).catch((error: unknown) => this.#fail(punt.id, error));
+  }
+
+  onNote(note: PlaneNote): void {
+    if (note.kind === "punt-gone")
+      for (const active of this.#active.values()) {
+        if (active.punt !== note.punt) continue;
+        active.punt = undefined;
+        active.stop("aborted");
+      }
+    if (note.kind !== "reset") return;
+    const session = this.#options.session(note.nexus);
+    if (note.function === IT_NEXUS_RESET) {
+      if (session !== undefined) this.nexusClosed(session.text);
+      return;
+    }
+    const device = session?.paths().get(note.lun)?.device;
+    if (device !== undefined) this.#stopAll(this.#operations.unitReset(device), "reset");
+  }
+
+  /** I_T nexus loss: its copies end (SPC-4 5.17.4.3), and nobody can ask for them. */
+  nexusClosed(text: string): void {
+    this.#stopAll(this.#operations.nexusClosed(text), "nexus-lost");
+  }
+
+  /** Keys or reservations changed. */
+  judge(): void {
+    for (const active of this.#active.values()) active.judge();
+  }
+
+  /** Resolves when copies that are stopped use the device no more; those that may go on do. */
+  async drained(device: string): Promise<void> {
+    const leaving = [...this.#active.values()].filter((one) => one.stopped !== undefined && one.uses.has(device));
+    await Promise.all(leaving.map(({ ended }) => ended));
+  }
+
+  /** Stops a copy by its number in the lists. */
+  stop(active: ActiveCopy, why: StopReason): Promise<void> {
+    active.stop(why);
+    return active.ended;
+  }
+
+  async close(): Promise<void> {
+    const all = [...this.#active.values()];
+    for (const active of all) active.stop("shutdown");
+    await Promise.all(all.map(({ ended }) => ended));
+  }
+
+  #stopAll(operations: readonly Operation[], why: StopReason): void {
+    for (const operation of operations) this.#active.get(operation)?.stop(why);
+  }
+
+  async #carryOut(punt: Punt): Promise<void> {
+    const session = this.#options.session(punt.nexus);
+    const path = session?.paths().get(punt.lun);
+    if (session === undefined || path === undefined) return this.#answer(punt.id, STATUS.BUSY);
+    const type = this.#options.typeOf(path.device);
+    if (punt.cdb[0] === INQUIRY) return this.#page(punt, path.device, type);
+    const command = decodeCopyCommand(punt.cdb);
+    if (command === undefined || type === "changer" || !supportsCommand(type, command.kind))
+      throw refused(ASC.CDB_FIELD, "no such service action here", 1, 4);
+    if (punt.cdb[0] === COPY_IN) return this.#receive(punt, command, session);
+    await this.#copyOut(punt, command, session, path);
+  }
+
+  async #page(punt: Punt, device: string, type: "disk" | "tape" | "changer"): Promise<void> {
+    const [high, low] = [punt.cdb[3] ?? 0, punt.cdb[4] ?? 0];
+    const page = thirdPartyPage(type === "disk" ? "disk" : "tape", await this.#blockBytes(device, type));
+    this.#answer(punt.id, STATUS.GOOD, undefined, page.subarray(0, (high << 8) | low));
+  }
+
+  /** 0: not known, or none. */
+  async #blockBytes(device: string, type: string): Promise<number> {
+    if (type !== "disk") return 0;
+    const { units } = this.#options.plant;
+    try {
+      const leased = await units.lease(device);
+      await units.giveBack(leased, true);
+      return leased.facts.blockBytes;
+    } catch {
+      return 0;
+    }
+  }
+
+  #receive(punt: Punt, command: CopyCommand, session: CopySession): void {
+    for (const active of this.#active.values()) active.refresh();
+    let data: Uint8Array;
+    if (command.kind === "operating-parameters") data = operatingParametersData();
+    else if (command.kind === "all-tokens")
+      data = this.#options.plant.tokens.report(({ device: of }) => sees(session, of));
+    else data = this.#operations.receive(session.text, punt.lun, { ...command, kind: command.kind as ReceiveKind });
+    this.#answer(punt.id, STATUS.GOOD, undefined, data.subarray(0, command.length));
+  }
+
+  async #copyOut(punt: Punt, command: CopyCommand, session: CopySession, path: SeenPath): Promise<void> {
+    if (command.kind === "abort") {
+      const operation = this.#operations.toAbort(session.text, punt.lun, command.listId);
+      const active = this.#active.get(operation);
+      active?.stop("aborted");
+      await active?.ended;
+      return this.#answer(punt.id, STATUS.GOOD);
+    }
+    // The unit that has the command is reserved for somebody else: it conflicts as what writes does (SPC-4 table 66).
+    if (isReserved(path)) return this.#answer(punt.id, STATUS.RESERVATION_CONFLICT);
+    const access = TOKEN_ACCESS[command.kind];
+    const blocked = access === undefined ? undefined : forbidden(path, access);
+    if (blocked !== undefined) return this.#answer(punt.id, blocked.status, blocked.sense);
+    // No list is no error, and no copy (SPC-4 6.4.1).
+    if (command.length === 0) return this.#answer(punt.id, STATUS.GOOD);
+    if (punt.data.length < command.length)
+      throw refused(ASC.LIST_LENGTH, `${punt.data.length} bytes of ${command.length} have come`);
+    const asker: Asker = { nexus: punt.nexus, lun: punt.lun, paths: session.paths };
+    const data = punt.data.slice(0, command.length);
+    const order = orderOf(command, data, asker, session.initiator, this.#plant(punt.nexus));
+    const facts = { nexus: session.text, lun: punt.lun, device: path.device, kind: command.kind as CopyOutKind };
+    const operation = this.#operations.begin({ ...facts, ...order.facts });
+    if (typeof operation === "number") return this.#answer(punt.id, operation);
+    const active = new ActiveCopy(operation, asker, punt.id);
+    this.#active.set(operation, active);
+    if (order.facts.background) this.#give(active, STATUS.GOOD);
+    await this.#run(active, order, session.initiator);
+  }
+
+  #plant(nexus: number): TokenPlant {
+    const { plant, reserveOut, onWrote } = this.#options;
+    return {
+      ...plant,
+      reserveOut: (device, cdb, list) => reserveOut(nexus, device, cdb, list),
+      onWrote: (device, extents) => {
+        plant.tokens.wrote(device, extents);
+        onWrote(device, extents);
+      },
+    };
+  }
+
+  async #run(active: ActiveCopy, order: Order, initiator: string): Promise<void> {
+    const { operation } = active;
+    this.#options.onBegin(active, initiator);
+    try {
+      const state = await order.run(active);
+      if (active.stopped !== undefined) throw active.stopped.refusal;
+      operation.end({ state });
+      this.#give(active, STATUS.GOOD, order.goodSense ? COMPLETED : undefined);
+    } catch (error) {
+      const { status, sense, fault } = this.#failure(active.stopped?.refusal ?? error);
+      const terminated = active.stopped !== undefined && active.stopped.why !== "not-allowed";
+      operation.end({ state: terminated ? "terminated" : "failed", status, sense, ...(fault && { fault }) });
+      this.#give(active, status, sense);
+    } finally {
+      this.#active.delete(operation);
+      active.settle();
+      this.#options.onEnd(active, initiator);
+    }
+  }
+
+  #failure(error: unknown): { status: number; sense: Uint8Array; fault?: CopyRefusal["fault"] } {
+    const refusal = error instanceof CopyRefusal ? error : failureOf(error, "source", 0);
+    return { status: STATUS.CHECK_CONDITION, sense: fixedCopySense(refusal.fault), fault: refusal.fault };
+  }
+
+  /** The status of the command, once, where anybody still waits for it. */
+  #give(active: ActiveCopy, status: number, sense?: Uint8Array): void {
+    const { punt } = active;
+    active.punt = undefined;
+    if (punt !== undefined) this.#answer(punt, status, sense);
+  }
+
+  #fail(punt: bigint, error: unknown): void {
+    if (error instanceof CopyRefusal) {
+      this.#answer(punt, STATUS.CHECK_CONDITION, fixedCopySense(error.fault));
+      return;
+    }
+    this.#options.log.error({ error }, "a third-party copy met a defect of the bridge");
+    this.#answer(punt, STATUS.CHECK_CONDITION, NOT_DONE);
+  }
+
+  #answer(punt: bigint, status: number, sense?: Uint8Array, data?: Uint8Array): void {
+    this.#options.plane.answer(punt, status, sense, data);
+  }
+}
+
+const TOKEN_ACCESS: Readonly<Partial<Record<CopyCommand["kind"], CopyAccess>>> = {
+  "populate-token": "read",
+  "write-using-token": "write",
+};
+
+const isReserved = ({ verdict }: SeenPath): boolean =>
+  (verdict.reservation & (1 << COMMAND_CLASSES.position.bit)) === 0;
+
+const sees = ({ paths }: CopySession, device: string): boolean =>
+  [...paths().values()].some((path) => path.device === device && forbidden(path, "read") === undefined);

@@ -1,0 +1,63 @@
+// One EXTENDED COPY, carried out: its steps one after the other, until one fails or somebody stops it.
+import type { WrittenExtent } from "../plane.js";
+import { CopyRefusal } from "../wire/xcopy/refusal.js";
+import type { ActiveCopy } from "./active.js";
+import { failureOf } from "./resolver.js";
+import { type ReserveOut, runCommand } from "./run-commands.js";
+import { type DataKeeper, type RunPlant, runData, type StepEnd } from "./run-data.js";
+import { runImage } from "./run-image.js";
+import type { CopyStep, DataStep } from "./steps.js";
+
+export interface ListPlant extends RunPlant {
+  readonly reserveOut: ReserveOut;
+  /** Blocks of a disk were written, or may have been. */
+  readonly onWrote: (device: string, extents: readonly WrittenExtent[]) => void;
+}
+
+/** @throws CopyRefusal what ended it early; it was cancelled: control says so */
+export async function runSteps(steps: Iterable<CopyStep>, active: ActiveCopy, plant: ListPlant): Promise<void> {
+  const keeper: DataKeeper = { onHeld: (data) => active.operation.hold(data), carried: new Uint8Array(0) };
+  for (const step of steps) {
+    if (active.control.cancelled) return;
+    const end = await runStep(step, active, plant, keeper).catch((error: unknown) => {
+      throw error instanceof CopyRefusal ? error : failureOf(error, "source", firstOf(step));
+    });
+    active.stepEnded(end.bytes, end.refusal === undefined && !end.cancelled ? segmentsOf(step) : doneOf(step, end));
+    if (end.refusal !== undefined) throw end.refusal;
+    if (end.cancelled) return;
+  }
+}
+
+async function runStep(step: CopyStep, active: ActiveCopy, plant: ListPlant, keeper: DataKeeper): Promise<StepEnd> {
+  switch (step.kind) {
+    case "data":
+      active.stepBegins(step.segments.map(({ end }) => end));
+      try {
+        return await runData(step, plant, active.control, keeper);
+      } finally {
+        tellWrites(step, plant);
+      }
+    case "tape-image":
+      return runImage(step, plant, active.control, () => active.refresh());
+    default:
+      await runCommand(step, plant.units, plant.reserveOut);
+      return { bytes: 0n, cancelled: false };
+  }
+}
+
+/** All that the step was to write: how far it got is not known to the block. */
+function tellWrites({ scatter }: DataStep, plant: ListPlant): void {
+  const written = new Map<string, WrittenExtent[]>();
+  for (const part of scatter) {
+    if (part.op !== "extent" || part.bytes === 0n) continue;
+    const size = BigInt(plant.units.blockBytes(part.device));
+    const blocks = (BigInt(part.skip) + part.bytes + size - 1n) / size;
+    written.set(part.device, [...(written.get(part.device) ?? []), { lba: part.lba, blocks }]);
+  }
+  for (const [device, extents] of written) plant.onWrote(device, extents);
+}
+
+const firstOf = (step: CopyStep): number => (step.kind === "data" ? (step.segments[0]?.segment ?? 0) : step.segment);
+const segmentsOf = (step: CopyStep): number => (step.kind === "data" ? step.segments.length : 1);
+const doneOf = (step: CopyStep, { bytes }: StepEnd): number =>
+  step.kind === "data" ? step.segments.filter(({ end }) => end <= bytes).length : 0;

@@ -1,0 +1,133 @@
+// The logical units that copies use: what they are, and handles that stay open between copies that follow one another
+// closely, since opening costs more than copying a megabyte. One handle serves one copy at a time; several copies of one
+// device have several.
+import { openDisk } from "../device/disk.js";
+import type { DeviceRegistry } from "../device/registry.js";
+import type { ScsiUnit } from "../device/scsi-unit.js";
+import { openTapeAsItIs, type TapeDrive } from "../device/tape-drive.js";
+import type { CopyLu } from "../native/types.js";
+import type { Timers } from "../sys/clock.js";
+import { inquiry } from "../wire/cdb.js";
+import { VPD } from "../wire/inquiry.js";
+import { type BinaryDesignator, decodeDesignators } from "../wire/xcopy/designator.js";
+import type { CopyUnit } from "./steps.js";
+
+/** Devices of SPC-2 look at the low byte of an allocation length only, which is 252 here. */
+const IDENTIFICATION_BYTES = 1020;
+const LOGICAL_UNIT = 0;
+const IDLE_MS = 2000;
+
+export interface Leased {
+  readonly facts: CopyUnit;
+  readonly unit: ScsiUnit;
+  readonly copyLu: CopyLu;
+  /** Of a tape. */
+  readonly drive?: TapeDrive;
+}
+
+export interface CopyUnitsOptions {
+  readonly devices: Pick<DeviceRegistry, "config" | "openUnit">;
+  readonly timers: Timers;
+}
+
+export class CopyUnits {
+  readonly #options: CopyUnitsOptions;
+  readonly #designators = new Map<string, Promise<readonly BinaryDesignator[]>>();
+  readonly #idle = new Map<string, Leased[]>();
+  readonly #blockBytes = new Map<string, number>();
+  #timer: (() => void) | undefined;
+  #stopped = false;
+
+  constructor(options: CopyUnitsOptions) {
+    this.#options = options;
+  }
+
+  /** By what names the logical unit itself goes (SPC-4 7.8.6); none while it cannot be asked. */
+  designators(device: string): Promise<readonly BinaryDesignator[]> {
+    const known = this.#designators.get(device);
+    if (known !== undefined) return known;
+    const asked = this.#ask(device).catch(() => {
+      // It is asked again with the next copy.
+      this.#designators.delete(device);
+      return [];
+    });
+    this.#designators.set(device, asked);
+    return asked;
+  }
+
+  /** Of a disk that was opened once. */
+  blockBytes(device: string): number {
+    return this.#blockBytes.get(device) ?? 1;
+  }
+
+  /** A handle for one copy, until it is given back. Rejects with what the device says: DEVICE_… */
+  async lease(device: string): Promise<Leased> {
+    const idle = this.#idle.get(device)?.pop();
+    return idle ?? this.#open(device);
+  }
+
+  /** @param sound false: the last command on it did not end well, and nobody knows why */
+  async giveBack(leased: Leased, sound: boolean): Promise<void> {
+    if (!sound || this.#stopped) return leased.unit.close();
+    const { device } = leased.facts;
+    this.#idle.set(device, [...(this.#idle.get(device) ?? []), leased]);
+    this.#timer?.();
+    this.#timer = this.#options.timers.after(IDLE_MS, () => void this.#closeIdle().catch(() => undefined));
+  }
+
+  /** The device is another now, or will be: what is idle of it is closed. */
+  async forget(device: string): Promise<void> {
+    this.#designators.delete(device);
+    const idle = this.#idle.get(device) ?? [];
+    this.#idle.delete(device);
+    await Promise.all(idle.map(({ unit }) => unit.close()));
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await this.#closeIdle();
+  }
+
+  async #closeIdle(): Promise<void> {
+    this.#timer?.();
+    this.#timer = undefined;
+    const idle = [...this.#idle.values()].flat();
+    this.#idle.clear();
+    await Promise.all(idle.map(({ unit }) => unit.close()));
+  }
+
+  async #open(device: string): Promise<Leased> {
+    const unit = await this.#options.devices.openUnit(device);
+    try {
+      const leased = await (this.#options.devices.config(device).type === "tape" ? openTape(unit) : openBlocks(unit));
+      this.#blockBytes.set(device, leased.facts.blockBytes);
+      return leased;
+    } catch (error) {
+      await unit.close();
+      throw error;
+    }
+  }
+
+  async #ask(device: string): Promise<readonly BinaryDesignator[]> {
+    const unit = await this.#options.devices.openUnit(device);
+    try {
+      const { data } = await unit.command(inquiry(IDENTIFICATION_BYTES, VPD.IDENTIFICATION), {
+        dataIn: IDENTIFICATION_BYTES,
+      });
+      return decodeDesignators(data).filter(({ association }) => association === LOGICAL_UNIT);
+    } finally {
+      await unit.close();
+    }
+  }
+}
+
+async function openBlocks(unit: ScsiUnit): Promise<Leased> {
+  const { blockBytes, blocks, copyLu } = await openDisk(unit);
+  return { unit, copyLu, facts: { device: unit.name, type: "disk", blockBytes, blocks, maxBlockBytes: 0 } };
+}
+
+async function openTape(unit: ScsiUnit): Promise<Leased> {
+  const drive = await openTapeAsItIs(unit);
+  const { copyLu, maxBlockBytes } = drive;
+  return { unit, copyLu, drive, facts: { device: unit.name, type: "tape", blockBytes: 0, blocks: 0n, maxBlockBytes } };
+}
