@@ -148,9 +148,9 @@ export class Stream {
 
   /** As breakOff, but what is left is not on any device afterwards. */
   private *carry(segment: number): Generator<DataStep> {
-    yield* this.breakOff(segment);
-    if (this.draft.gather.every((part) => part.op !== "extent")) return;
-    yield* this.emit(this.draft.carry());
+    if (this.draft.targetTape !== undefined) yield* this.breakOff(segment);
+    if (this.draft.left().some(({ op }) => op === "extent" || op === "tape")) yield* this.emit(this.draft.carry());
+    else yield* this.breakOff(segment);
   }
 
   /** A command that is about the tape of the stream: what is left cannot wait any longer. */

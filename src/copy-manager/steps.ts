@@ -46,7 +46,7 @@ export type ScatterPart = { readonly bytes: bigint; readonly held: boolean } & (
   | { readonly op: "discard" }
   /**
    * Kept in memory for the steps that follow: residual data (SPC-4 5.17.7.2) that a segment left for one that cannot be of
-   * its step. At most one in a step, shorter than one block of a tape, never in a step that writes a tape.
+   * its step. At most one in a step, of less than 16 MiB, and never in a step that writes a tape.
    */
   | { readonly op: "carry" }
 );

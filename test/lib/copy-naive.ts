@@ -1,37 +1,10 @@
 // What a copy does by the words of SPC-4 5.17.7.2 and 6.4.6, byte after byte and segment after segment: each segment reads
 // all that it reads before it writes. Against this the planner is held.
 import type { Segment } from "../../src/wire/xcopy/segments.js";
-import { type Disk, get, type Plant, type Tape, writeObjects } from "./copy-steps.js";
-
-export interface NaiveDevice {
-  readonly name: string | undefined;
-  readonly pad: boolean;
-  /** STREAM BLOCK LENGTH; 0: variable. */
-  readonly fixed: number;
-  /** Null device: length of its blocks. */
-  readonly nullBlock: number;
-}
+import { Ends, type From, memory, type NaiveDevice, nowhere, type To } from "./copy-naive-ends.js";
+import { get, type Plant, writeObjects } from "./copy-steps.js";
 
 export type Refusal = { readonly segment: number; readonly why: "inexact" | "range" };
-
-interface From {
-  readonly pad: boolean;
-  readonly tape?: string;
-  /** All that the segment says is there. */
-  readonly inRange: boolean;
-  /** The next bytes; undefined: there are no more. */
-  readonly read: () => number[] | undefined;
-  readonly commit: () => void;
-}
-
-interface To {
-  readonly pad: boolean;
-  readonly tape?: string;
-  readonly unit: number;
-  /** False: out of range. */
-  readonly fits: (bytes: number) => boolean;
-  readonly write: (data: number[]) => void;
-}
 
 export class Naive {
   readonly plant: Plant;
@@ -44,7 +17,7 @@ export class Naive {
   heldDropped = false;
   /** What is left was left by a segment from tape to tape, or has waited since. */
   betweenTapes = false;
-  private readonly devices: (id: number) => NaiveDevice;
+  private readonly ends: Ends;
   private readonly inline: Uint8Array;
   private readonly room: number;
   private last: { from: From; to: To; byDestination: boolean } | undefined;
@@ -52,7 +25,7 @@ export class Naive {
 
   constructor(plant: Plant, devices: (id: number) => NaiveDevice, inline: Uint8Array, room: number) {
     this.plant = plant;
-    this.devices = devices;
+    this.ends = new Ends(plant, devices);
     this.inline = inline;
     this.room = room;
   }
@@ -68,67 +41,67 @@ export class Naive {
         return this.move(
           index,
           segment,
-          this.blocks(segment.source, segment.lba, segment.blocks),
-          this.tapeTo(segment),
+          this.ends.blocks(segment.source, segment.lba, segment.blocks),
+          this.ends.tapeTo(segment),
         );
       case "stream-block":
-        return this.move(index, segment, this.tape(segment), this.disk(segment.destination, segment.lba), {
+        return this.move(index, segment, this.ends.tape(segment), this.ends.disk(segment.destination, segment.lba), {
           written: (unit) => segment.blocks * unit,
         });
       case "block-block": {
-        const to = this.disk(segment.destination, segment.destinationLba);
+        const to = this.ends.disk(segment.destination, segment.destinationLba);
         if (!segment.destinationCount)
-          return this.move(index, segment, this.blocks(segment.source, segment.sourceLba, segment.blocks), to);
-        const from = this.blocks(segment.source, segment.sourceLba, 1_000_000);
+          return this.move(index, segment, this.ends.blocks(segment.source, segment.sourceLba, segment.blocks), to);
+        const from = this.ends.blocks(segment.source, segment.sourceLba, 1_000_000);
         return this.move(index, segment, from, to, { written: (unit) => segment.blocks * unit });
       }
       case "stream-stream":
         return this.move(
           index,
           segment,
-          this.tape({ ...segment, transfer: segment.sourceTransfer }),
-          this.tapeTo({ ...segment, transfer: segment.destinationTransfer }),
+          this.ends.tape({ ...segment, transfer: segment.sourceTransfer }),
+          this.ends.tapeTo({ ...segment, transfer: segment.destinationTransfer }),
           { processed: segment.byteCount },
         );
       case "inline-stream": {
         const data = this.inline.subarray(segment.inlineOffset, segment.inlineOffset + segment.byteCount);
-        return this.move(index, segment, memory(data), this.tapeTo(segment));
+        return this.move(index, segment, memory(data), this.ends.tapeTo(segment));
       }
       case "embedded-stream":
-        return this.move(index, segment, memory(segment.data), this.tapeTo(segment));
+        return this.move(index, segment, memory(segment.data), this.ends.tapeTo(segment));
       case "stream-discard":
-        return this.move(index, segment, this.tape(segment), nowhere(1, false), { processed: segment.byteCount });
+        return this.move(index, segment, this.ends.tape(segment), nowhere(1, false), { processed: segment.byteCount });
       case "offset-stream":
         return this.move(
           index,
           segment,
-          this.bytes(segment.source, segment.lba, segment.byteOffset, segment.byteCount),
-          this.tapeTo(segment),
+          this.ends.bytes(segment.source, segment.lba, segment.byteOffset, segment.byteCount),
+          this.ends.tapeTo(segment),
         );
       case "stream-offset":
         return this.move(
           index,
           segment,
-          this.tape(segment),
-          this.disk(segment.destination, segment.lba, segment.byteOffset),
+          this.ends.tape(segment),
+          this.ends.disk(segment.destination, segment.lba, segment.byteOffset),
           { written: () => segment.byteCount },
         );
       case "offset-offset":
         return this.move(
           index,
           segment,
-          this.bytes(segment.source, segment.sourceLba, segment.sourceOffset, 1_000_000),
-          this.disk(segment.destination, segment.destinationLba, segment.destinationOffset),
+          this.ends.bytes(segment.source, segment.sourceLba, segment.sourceOffset, 1_000_000),
+          this.ends.disk(segment.destination, segment.destinationLba, segment.destinationOffset),
           { written: () => segment.byteCount },
         );
       case "block-image": {
-        const blocks = segment.blocks || this.blocksFrom(segment.source, segment.sourceLba);
+        const blocks = segment.blocks || this.ends.blocksFrom(segment.source, segment.sourceLba);
         if (blocks <= 0) return { segment: index, why: "range" };
         return this.move(
           index,
           segment,
-          this.blocks(segment.source, segment.sourceLba, blocks),
-          this.disk(segment.destination, segment.destinationLba),
+          this.ends.blocks(segment.source, segment.sourceLba, blocks),
+          this.ends.disk(segment.destination, segment.destinationLba),
         );
       }
       default:
@@ -214,7 +187,7 @@ export class Naive {
   }
 
   private command(index: number, segment: Segment): Refusal | undefined {
-    const named = (id: number) => this.devices(id).name;
+    const named = (id: number) => this.ends.devices(id).name;
     switch (segment.kind) {
       case "verify":
         if (segment.testUnitReady) this.commands.push(`${index} test-ready ${named(segment.source)}`);
@@ -263,105 +236,4 @@ export class Naive {
     this.unprocessed = [];
     return undefined;
   }
-
-  private blocksFrom(id: number, lba: bigint): number {
-    const { block, data } = get(this.plant.disks, this.devices(id).name ?? "");
-    return data.length / block - Number(lba);
-  }
-
-  private blocks(id: number, lba: bigint, blocks: number): From {
-    const device = this.devices(id);
-    const disk = get(this.plant.disks, device.name ?? "");
-    return reader(disk, device.pad, Number(lba) * disk.block, blocks, disk.block);
-  }
-
-  private bytes(id: number, lba: bigint, offset: number, bytes: number): From {
-    const device = this.devices(id);
-    const disk = get(this.plant.disks, device.name ?? "");
-    return reader(disk, device.pad, Number(lba) * disk.block + offset, bytes, 1);
-  }
-
-  private disk(id: number, lba: bigint, offset?: number): To {
-    const { name, pad, nullBlock } = this.devices(id);
-    if (name === undefined) return nowhere(offset === undefined ? nullBlock : 1, pad);
-    const { block, data } = get(this.plant.disks, name);
-    const start = Number(lba) * block + (offset ?? 0);
-    return {
-      pad,
-      unit: offset === undefined ? block : 1,
-      fits: (bytes) => bytes === 0 || start + bytes <= data.length,
-      write: (out) => {
-        data.set(out, out.length > 0 ? start : 0);
-      },
-    };
-  }
-
-  private tape({ source }: { source: number; transfer: number }): From {
-    const { name = "", pad } = this.devices(source);
-    const tape: Tape = get(this.plant.tapes, name);
-    let at = tape.at;
-    return {
-      pad,
-      tape: name,
-      inRange: true,
-      read: () => {
-        const object = tape.objects[at++];
-        if (object === undefined || object === "mark") throw new Error("the tape of the test is too short");
-        return [...object];
-      },
-      commit: () => {
-        tape.at = at;
-      },
-    };
-  }
-
-  private tapeTo({ destination, transfer }: { destination: number; transfer: number }): To {
-    const { name, pad, fixed } = this.devices(destination);
-    if (name === undefined) return nowhere(1, pad);
-    const unit = fixed || transfer;
-    return {
-      pad,
-      tape: name,
-      unit,
-      fits: () => true,
-      write: (out) => {
-        const blocks: Uint8Array[] = [];
-        for (let from = 0; from < out.length; from += unit) blocks.push(Uint8Array.from(out.slice(from, from + unit)));
-        if (blocks.length > 0) writeObjects(get(this.plant.tapes, name), blocks);
-      },
-    };
-  }
-}
-
-const memory = (data: Uint8Array): From => ({
-  pad: false,
-  inRange: true,
-  read: once([...data]),
-  commit: () => {},
-});
-
-const nowhere = (unit: number, pad: boolean): To => ({ pad, unit, fits: () => true, write: () => {} });
-
-function once(data: number[]): () => number[] | undefined {
-  let given = data.length === 0;
-  return () => {
-    if (given) return undefined;
-    given = true;
-    return data;
-  };
-}
-
-/** `count` units from a byte address on. */
-function reader({ data }: Disk, pad: boolean, start: number, count: number, unit: number): From {
-  let [at, left] = [start, count];
-  return {
-    pad,
-    inRange: count === 0 || start + count * unit <= data.length,
-    read: () => {
-      if (left-- <= 0 || at + unit > data.length) return undefined;
-      at += unit;
-      return [...data.subarray(at - unit, at)];
-    },
-    commit: () => {},
-  };
 }
