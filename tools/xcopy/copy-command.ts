@@ -2,7 +2,7 @@
 import { type Command, Option } from "commander";
 import { GantryError, isGantryError } from "../../src/sys/errors.js";
 import { SENSE_KEY, STATUS } from "../../src/wire/names.js";
-import { decodeSense } from "../../src/wire/sense.js";
+import { decodeSense, senseInWords } from "../../src/wire/sense.js";
 import { encodeCopyCommand } from "../../src/wire/xcopy/commands.js";
 import { type CopyForm, LIST_ID_USAGE } from "../../src/wire/xcopy/copy-list.js";
 import {
@@ -228,8 +228,9 @@ export function writeFile(io: Io, file: string, bytes: Uint8Array): void {
   }
 }
 
-function resultText({ segments, outcome, held }: CopyResult): string {
+function resultText({ segments, outcome, sense, held }: CopyResult): string {
   const lines = [outcome === undefined ? `done: ${segments} segments` : outcomeText(outcome)];
+  if (sense !== undefined) lines.push(senseInWords(sense));
   if (held !== undefined) lines.push(`${held.bytes} bytes of held data are in ${held.file}`);
   return lines.join("\n");
 }

@@ -229,18 +229,27 @@ test("IMMED is followed until the copy has ended, and its failure is explained l
 
 test("an interrupt of a copy that is followed aborts it at the copy manager", async (t) => {
   const more = args("--lid4", "--immediate", "--json");
-  let aborted = false;
+  // The copy ends a while after it was asked to.
+  let left = Number.POSITIVE_INFINITY;
   const ran = await runXcopy(
     more,
     (sent) => {
-      if (kindOf(sent) === "abort") aborted = true;
-      return kindOf(sent) === "status-lid4" ? running(aborted ? { status: 0x60 } : {}) : {};
+      if (kindOf(sent) === "abort") left = 2;
+      return kindOf(sent) === "status-lid4" ? running(left-- === 0 ? { status: 0x60 } : {}) : {};
     },
     { interruptAt: 2 },
   );
   t.is(ran.sent.filter((sent) => kindOf(sent) === "abort").length, 1);
   t.is(ran.code, 1);
   t.like(errorOf(ran).details, { state: "terminated" });
+});
+
+test("sense data that come with GOOD are told", async (t) => {
+  const steps: Told[] = [{ status: 0, sense: fixedSense(0, 0, 0x20) }, running({ status: 1, segments: 2 })];
+  const ran = await runXcopy(args("--lid4", "--good-sense"), (_, index) => steps[index] ?? {});
+  t.is(ran.code, 0, ran.err);
+  t.true(decodeCopyList(ran.sent[0]?.dataOut ?? new Uint8Array(0), "LID4", LIMITS).goodSense);
+  t.regex(ran.out, /\nNO SENSE: extended copy information available \(00h\/20h\)\n$/);
 });
 
 test("held data is fetched in the session of the copy", async (t) => {
@@ -303,7 +312,11 @@ const WRONG: readonly (readonly [string, readonly string[], RegExp])[] = [
     /"verfy" begins no segment.*\n {2}verfy this\n {2}\^{5}\n/,
   ],
   ["--immediate without --lid4", ["copy", "/dev/sg0", "verify this", "--immediate"], /give --lid4 too/],
-  ["a list id of four bytes without --lid4", ["copy", "/dev/sg0", "verify this", "--list-id", "256"], /0 to 255/],
+  [
+    "a list id of four bytes without --lid4",
+    ["copy", "/dev/sg0", "verify this", "--list-id", "256"],
+    /0 to 255, unless with --lid4/,
+  ],
   [
     "held data of a list without id",
     ["copy", "/dev/sg0", "verify this", "--no-list-id", "--held", "f"],

@@ -198,7 +198,7 @@ const WRONG_DEVICES: readonly (readonly [string, RegExp])[] = [
   ["d0=naa.500112233445566", /is no device/],
   ["d0=iqn.2024-01.org.example:much-too-long-for-it", /20 bytes at most/],
   ["d0=naa.5001122334455660,colour", /no option "colour"; there are disk, tape/],
-  ["d0=naa.5001122334455660,toString", /no option|stands where/],
+  ["d0=naa.5001122334455660,constructor", /no option "constructor"/],
   ["d0=naa.5001122334455660,fixed", /"=" and the bytes of a block is missing/],
   ["d0=this,tape", /has no options/],
   ["d0=naa.5001122334455660,lifetime=5", /no option "lifetime"/],
