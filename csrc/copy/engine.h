@@ -119,7 +119,7 @@ typedef struct gt_copy_options {
                           devices only what fits the caches is used of it */
   const gt_copy_lu *lus;
   uint8_t lu_count;
-  uint32_t tape_block_bytes;   /* 512 … 8 MiB: of the destination */
+  uint32_t tape_block_bytes;   /* 1 … 8 MiB: of the destination */
   uint32_t source_block_bytes; /* 1 … 8 MiB: largest block expected on a source tape; 0: tape_block_bytes */
   uint32_t io_bytes;           /* largest disk transfer wanted; 0: 1 MiB */
   uint16_t depth;              /* disk commands outstanding on each side; 0: 16 */

@@ -14,7 +14,6 @@ enum {
   DEFAULT_TAPE_START_MS = 2000,
   DEFAULT_TRIES = 8,
   DEFAULT_BUSY_MS = 60000,
-  SMALLEST_TAPE_BLOCK = 512,
   LARGEST_TAPE_BLOCK = 8 << 20,
 };
 
@@ -30,8 +29,8 @@ static bool moves(const gt_copy_lu *lu, uint32_t bytes) {
 int gt_copy_check_options(const gt_copy_options *o, char *err, size_t err_len) {
   uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
   if (!o->arena || !o->lus || !o->lu_count) return refuse(err, err_len, "An arena and at least one unit are needed.");
-  if (o->tape_block_bytes < SMALLEST_TAPE_BLOCK || o->tape_block_bytes > LARGEST_TAPE_BLOCK)
-    return refuse(err, err_len, "A tape block has 512 to 8388608 bytes.");
+  if (!o->tape_block_bytes || o->tape_block_bytes > LARGEST_TAPE_BLOCK)
+    return refuse(err, err_len, "A tape block has 1 to 8388608 bytes.");
   if (o->source_block_bytes > LARGEST_TAPE_BLOCK)
     return refuse(err, err_len, "A block of a source tape has at most 8388608 bytes.");
   uint32_t source = o->source_block_bytes ? o->source_block_bytes : o->tape_block_bytes;

@@ -48,6 +48,12 @@ const DESCRIPTORS: readonly number[] = [
   ...SEGMENT_CODES.filter((code) => !ROD_SEGMENTS.has(code)),
   CSCD_TYPE.IDENTIFICATION,
 ];
+/** Segments that need a tape: whoever sees none has a copy manager that moves blocks only, and is told so. */
+const STREAM_SEGMENTS: ReadonlySet<number> = new Set([
+  0x00, 0x01, 0x03, 0x04, 0x05, 0x06, 0x08, 0x09, 0x0b, 0x0c, 0x0e, 0x0f, 0x10, 0x11, 0x12, 0x13,
+]);
+const descriptorsOf = (streams: boolean): readonly number[] =>
+  streams ? DESCRIPTORS : DESCRIPTORS.filter((code) => !STREAM_SEGMENTS.has(code));
 /** SPC-4 table 148: the null devices and the logical unit itself; those of the list's own descriptors are not told. */
 const CSCD_IDS = [0xc000, 0xc001, THIS_UNIT] as const;
 /** Powers of two: every number of bytes is taken. */
@@ -65,13 +71,14 @@ const FOR_DISKS: ReadonlySet<CopyCommandKind> = new Set(["populate-token", "writ
 export const supportsCommand = (type: CopyManagerType, kind: CopyCommandKind): boolean =>
   type === "disk" || !FOR_DISKS.has(kind);
 
-export const copyLimits = (): CopyLimits => ({
+/** @param streams whether the asker sees a tape */
+export const copyLimits = (streams = true): CopyLimits => ({
   maxCscds: COPY_LIMITS.cscds,
   maxSegments: COPY_LIMITS.segments,
   maxListBytes: COPY_LIMITS.listBytes,
   maxInlineBytes: COPY_LIMITS.inlineBytes,
   withoutListId: true,
-  descriptors: new Set(DESCRIPTORS),
+  descriptors: new Set(descriptorsOf(streams)),
 });
 
 /** A token may be of as many blocks as a disk has. */
@@ -82,7 +89,8 @@ export const tokenLimits = (): TokenLimits => ({
   types: new Set([ROD_TYPE.POINT_IN_TIME_VULNERABLE]),
 });
 
-export const operatingParameters = (): OperatingParameters => ({
+/** @param streams whether the asker sees a tape */
+export const operatingParameters = (streams = true): OperatingParameters => ({
   withoutListId: true,
   maxCscds: COPY_LIMITS.cscds,
   maxSegments: COPY_LIMITS.segments,
@@ -96,17 +104,19 @@ export const operatingParameters = (): OperatingParameters => ({
   segmentGranularity: ANY_BYTES,
   inlineGranularity: ANY_BYTES,
   heldGranularity: ANY_BYTES,
-  descriptors: DESCRIPTORS,
+  descriptors: descriptorsOf(streams),
 });
 
 /** RECEIVE COPY OPERATING PARAMETERS data. */
-export const operatingParametersData = (): Uint8Array => encodeOperatingParameters(operatingParameters());
+export const operatingParametersData = (streams = true): Uint8Array =>
+  encodeOperatingParameters(operatingParameters(streams));
 
 /**
  * VPD page 8Fh of a logical unit.
  * @param blockBytes of a disk; 0: not known, so that nothing is said of how much is best
+ * @param streams whether the asker sees a tape
  */
-export function thirdPartyPage(type: CopyManagerType, blockBytes = 0): Uint8Array {
+export function thirdPartyPage(type: CopyManagerType, blockBytes = 0, streams = true): Uint8Array {
   const descriptors: ThirdPartyDescriptor[] = [
     ...(type === "disk" ? [blockLimits(blockBytes)] : []),
     { kind: "commands", commands: [COPY_OUT, COPY_IN].map((opcode) => supportedActions(type, opcode)) },
@@ -117,7 +127,7 @@ export function thirdPartyPage(type: CopyManagerType, blockBytes = 0): Uint8Arra
       maxListBytes: COPY_LIMITS.listBytes,
       maxInlineBytes: COPY_LIMITS.inlineBytes,
     },
-    { kind: "descriptors", codes: DESCRIPTORS },
+    { kind: "descriptors", codes: descriptorsOf(streams) },
     { kind: "cscd-ids", ids: CSCD_IDS },
     ...(type === "disk" ? tokenDescriptors() : []),
     {

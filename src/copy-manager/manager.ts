@@ -137,7 +137,7 @@ export class CopyManager {
     const path = session?.paths().get(punt.lun);
     if (session === undefined || path === undefined) return this.#answer(punt.id, STATUS.BUSY);
     const type = this.#options.typeOf(path.device);
-    if (punt.cdb[0] === INQUIRY) return this.#page(punt, path.device, type);
+    if (punt.cdb[0] === INQUIRY) return this.#page(punt, path.device, type, this.#seesTape(session));
     const command = decodeCopyCommand(punt.cdb);
     if (command === undefined || type === "changer" || !supportsCommand(type, command.kind))
       throw refused(ASC.CDB_FIELD, "no such service action here", 1, 4);
@@ -145,9 +145,13 @@ export class CopyManager {
     await this.#copyOut(punt, command, session, path);
   }
 
-  async #page(punt: Punt, device: string, type: "disk" | "tape" | "changer"): Promise<void> {
+  #seesTape({ paths }: CopySession): boolean {
+    return [...paths().values()].some(({ device }) => this.#options.typeOf(device) === "tape");
+  }
+
+  async #page(punt: Punt, device: string, type: "disk" | "tape" | "changer", streams: boolean): Promise<void> {
     const [high, low] = [punt.cdb[3] ?? 0, punt.cdb[4] ?? 0];
-    const page = thirdPartyPage(type === "disk" ? "disk" : "tape", await this.#blockBytes(device, type));
+    const page = thirdPartyPage(type === "disk" ? "disk" : "tape", await this.#blockBytes(device, type), streams);
     this.#answer(punt.id, STATUS.GOOD, undefined, page.subarray(0, (high << 8) | low));
   }
 
@@ -167,7 +171,7 @@ export class CopyManager {
   #receive(punt: Punt, command: CopyCommand, session: CopySession): void {
     for (const active of this.#active.values()) active.refresh();
     let data: Uint8Array;
-    if (command.kind === "operating-parameters") data = operatingParametersData();
+    if (command.kind === "operating-parameters") data = operatingParametersData(this.#seesTape(session));
     else if (command.kind === "all-tokens")
       data = this.#options.plant.tokens.report(({ device: of }) => sees(session, of));
     else data = this.#operations.receive(session.text, punt.lun, { ...command, kind: command.kind as ReceiveKind });
@@ -191,7 +195,12 @@ export class CopyManager {
     if (command.length === 0) return this.#answer(punt.id, STATUS.GOOD);
     if (punt.data.length < command.length)
       throw refused(ASC.LIST_LENGTH, `${punt.data.length} bytes of ${command.length} have come`);
-    const asker: Asker = { nexus: punt.nexus, lun: punt.lun, paths: session.paths };
+    const asker: Asker = {
+      nexus: punt.nexus,
+      lun: punt.lun,
+      paths: session.paths,
+      streams: this.#seesTape(session),
+    };
     const data = punt.data.slice(0, command.length);
     const order = orderOf(command, data, asker, session.initiator, this.#plant(punt.nexus));
     const facts = { nexus: session.text, lun: punt.lun, device: path.device, kind: command.kind as CopyOutKind };

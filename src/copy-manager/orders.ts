@@ -49,7 +49,7 @@ export function orderOf(
 }
 
 function copyOrder(data: Uint8Array, form: CopyForm, asker: Asker, plant: TokenPlant): Order {
-  const list = decodeCopyList(data, form, copyLimits());
+  const list = decodeCopyList(data, form, copyLimits(asker.streams));
   const { listIdUsage: usage, listId, immediate: background, goodSense, segments } = list;
   return {
     facts: { usage, listId, background, segments: segments.length },

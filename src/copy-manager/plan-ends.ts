@@ -1,9 +1,11 @@
 // The devices of a segment: found, and compared with what the CSCD descriptor and the segment say of them. Whatever is
 // wrong aborts the copy at the segment (SPC-4 5.17.7.4).
+import { SENSE_KEY, STATUS } from "../wire/names.js";
+import { fixedSense } from "../wire/sense-encode.js";
 import { type CopyDevice, copyDevice, cscdId } from "../wire/xcopy/copy-devices.js";
 import type { CopyList } from "../wire/xcopy/copy-list.js";
 import type { Cscd } from "../wire/xcopy/cscd.js";
-import { ASC, aborted, type CopyAsc, type CopyRefusal } from "../wire/xcopy/refusal.js";
+import { ASC, aborted, type CopyAsc, CopyRefusal } from "../wire/xcopy/refusal.js";
 import type { CopyAccess, CopyUnit, UnitLookup } from "./steps.js";
 
 /** The segment whose turn it is. */
@@ -38,6 +40,19 @@ export const fieldOf = (role: Role): number => (role === "source" ? 4 : 6);
 /** COPY ABORTED, at a field of the segment. */
 export const wrong = (turn: Turn, asc: CopyAsc, problem: string, byte: number): CopyRefusal =>
   aborted(asc, problem, turn.segment, { byte, inSegment: true });
+
+const OUT_OF_RANGE = fixedSense(SENSE_KEY.ILLEGAL_REQUEST, ...ASC.LBA_OUT_OF_RANGE);
+
+/** What the disk would answer to such an address is forwarded, and nothing is sent to it. */
+export const outOfRange = (turn: Turn, role: Role, problem: string, byte: number): CopyRefusal =>
+  new CopyRefusal(
+    {
+      ...{ key: SENSE_KEY.COPY_ABORTED, asc: 0x00, ascq: 0x00, segment: turn.segment },
+      pointer: { byte, inSegment: true },
+      [role]: { status: STATUS.CHECK_CONDITION, sense: OUT_OF_RANGE },
+    },
+    problem,
+  );
 
 /** The device behind a CSCD descriptor ID. @param wanted undefined: any type */
 export function findEnd(

@@ -5,7 +5,7 @@ import { ASC } from "../wire/xcopy/refusal.js";
 import type { Segment } from "../wire/xcopy/segments.js";
 import type { CommandKind } from "./plan-commands.js";
 import type { Source, Target } from "./plan-draft.js";
-import { type End, fieldOf, findEnd, type Turn, tapeUnit, wrong } from "./plan-ends.js";
+import { type End, fieldOf, findEnd, outOfRange, type Role, type Turn, tapeUnit, wrong } from "./plan-ends.js";
 import type { Amounts, Count } from "./residue.js";
 
 export type DataSegment = Exclude<Segment, { kind: CommandKind }>;
@@ -127,7 +127,7 @@ function sides(
       const target = diskTarget(turn, segment.destination, segment.destinationLba, 16, false);
       const blocks = segment.blocks > 0 ? BigInt(segment.blocks) : source.blocks - segment.sourceLba;
       // No blocks are all that there are, and there have to be some.
-      if (blocks <= 0n) throw wrong(turn, ASC.LBA_OUT_OF_RANGE, "the disk has no such block", 8);
+      if (blocks <= 0n) throw outOfRange(turn, "source", "the disk has no such block", 8);
       return { source, target, count: { of: "source", bytes: blocks * source.at.unit } };
     }
   }
@@ -140,7 +140,7 @@ function diskSource(turn: Turn, id: number, lba: bigint, at: number): DiskSource
   if (unit === undefined) throw new Error("the null device is no source");
   const block = BigInt(unit.blockBytes);
   const start = lba * block;
-  const check = within(turn, start, unit.blocks * block, at);
+  const check = within(turn, "source", start, unit.blocks * block, at);
   return { at: { is: "disk", device: unit.device, start, unit: block }, pad, check, blocks: unit.blocks };
 }
 
@@ -153,7 +153,7 @@ function offsetSource(
 ): Side<Source> {
   const { at: disk, pad, blocks } = diskSource(turn, id, lba, at);
   const start = disk.start + offsetIn(turn, byteOffset, disk.unit, offsetAt);
-  return { at: { ...disk, start, unit: 1n }, pad, check: within(turn, start, blocks * disk.unit, at) };
+  return { at: { ...disk, start, unit: 1n }, pad, check: within(turn, "source", start, blocks * disk.unit, at) };
 }
 
 function tapeSource(turn: Turn, id: number, transfer: number, at: number, moves: boolean): Side<Source> {
@@ -170,7 +170,7 @@ function diskTarget(turn: Turn, id: number, lba: bigint, at: number, counted: bo
   if (unit === undefined) return nullTarget(turn, end, counted);
   const block = BigInt(unit.blockBytes);
   const start = lba * block;
-  const check = within(turn, start, unit.blocks * block, at);
+  const check = within(turn, "destination", start, unit.blocks * block, at);
   return { at: { is: "disk", device: unit.device, start, unit: block }, pad: end.pad, check };
 }
 
@@ -186,7 +186,7 @@ function offsetTarget(
   if (unit === undefined) return nullTarget(turn, end, false);
   const block = BigInt(unit.blockBytes);
   const start = lba * block + offsetIn(turn, byteOffset, block, offsetAt);
-  const check = within(turn, start, unit.blocks * block, at);
+  const check = within(turn, "destination", start, unit.blocks * block, at);
   return { at: { is: "disk", device: unit.device, start, unit: 1n }, pad: end.pad, check };
 }
 
@@ -209,7 +209,7 @@ function offsetIn(turn: Turn, offset: number, block: bigint, at: number): bigint
   throw wrong(turn, ASC.LIST_FIELD, `an offset of ${offset} is in no block of ${block} bytes`, at);
 }
 
-const within = (turn: Turn, start: bigint, end: bigint, at: number) => (bytes: bigint) => {
+const within = (turn: Turn, role: Role, start: bigint, end: bigint, at: number) => (bytes: bigint) => {
   if (bytes === 0n || (start <= end && bytes <= end - start)) return;
-  throw wrong(turn, ASC.LBA_OUT_OF_RANGE, "the disk has no such blocks", at);
+  throw outOfRange(turn, role, "the disk has no such blocks", at);
 };

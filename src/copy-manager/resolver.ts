@@ -30,6 +30,8 @@ export interface Asker {
   readonly lun: number;
   /** LUN → path, as it is now. */
   readonly paths: () => ReadonlyMap<number, SeenPath>;
+  /** Whether it sees a tape, so that its copy manager knows streams. */
+  readonly streams: boolean;
 }
 
 const ACCESS_CLASS: Readonly<Record<CopyAccess, CommandClassName>> = {

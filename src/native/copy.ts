@@ -16,7 +16,7 @@ import {
 
 /** Disk blocks are 512 or 4096 bytes on all hardware; emulations go to 64 KiB. */
 const MAX_DISK_BLOCK_BYTES = 65_536;
-const TAPE_BLOCK_MIN = 512;
+const TAPE_BLOCK_MIN = 1;
 const TAPE_BLOCK_MAX = 8 << 20;
 const MAX_LUS = 255;
 /** Segments' inline bytes are headers and tails, not payload. */

@@ -100,7 +100,7 @@ static void check_options(void) {
     r.options.lu_count = 1;
     r.lus[0] = rig_tape(tape);
     switch (i) {
-    case 0: r.options.tape_block_bytes = 511; break;
+    case 0: r.options.tape_block_bytes = 0; break;
     case 1: r.options.tape_block_bytes = (8 << 20) + 1; break;
     case 2: r.options.ring_bytes = 4 * BLOCK - 4096; break;
     case 3: r.options.ring_bytes++; break;

@@ -173,3 +173,39 @@ async function writeBlock(host: CopyHost, name: Name, data: Buffer): Promise<voi
   const answer = await host.send(name, cdb, { out: data });
   if (words(answer) !== "good") throw new Error(words(answer));
 }
+
+test("a label of 80 bytes is a tape block of 80 bytes", async (t) => {
+  const plant = await startCopyPlant(t);
+  const host = await plant.host("a");
+  const label = {
+    kind: "inline-stream",
+    cat: false,
+    destination: 0,
+    transfer: 80,
+    inlineOffset: 0,
+    byteCount: 160,
+  } as const;
+  const inline = Buffer.from("VOL1GANTRY".padEnd(80) + "HDR1".padEnd(80));
+  t.is(words(await host.copy("tape0", [await host.cscd("tape0")], [label], { inline })), "good");
+  await host.send("tape0", REWIND);
+  for (const at of [0, 80]) {
+    const { data } = await host.send("tape0", read6(80), { in: 80 });
+    t.deepEqual(Buffer.from(data), inline.subarray(at, at + 80));
+  }
+});
+
+test("who sees no tape has a copy manager that moves blocks only", async (t) => {
+  const plant = await startCopyPlant(t);
+  const [host, blind] = [await plant.host("a"), await plant.host("b", { disk0: ["read", "write"] })];
+  const segment = { kind: "stream-discard", hold: false, cat: false, source: 0, transfer: 512, byteCount: 0 } as const;
+  t.is(words(await host.copy("disk0", [await host.cscd("tape0")], [segment])), "good");
+  t.is(words(await blind.copy("disk0", [await host.cscd("tape0")], [segment])), "5/26/9");
+  for (const [one, has] of [
+    [host, true],
+    [blind, false],
+  ] as const) {
+    const page = decodeThirdPartyPage((await one.send("disk0", inquiry(4096, 0x8f), { in: 4096 })).data);
+    const told = page.find(({ kind }) => kind === "descriptors");
+    t.is(told?.kind === "descriptors" && told.codes.includes(0x06), has);
+  }
+});
