@@ -162,7 +162,10 @@ export const ERRORS = {
     "system",
     "A record in the state directory cannot be read; restore the directory or start with an empty one.",
   ),
-  STORE_UNUSABLE: row("system", "The state directory cannot be read or written; nothing of the write was kept."),
+  STORE_UNUSABLE: row(
+    "system",
+    "The state directory cannot be read or written; the message says whether it is certain that nothing of the write was kept.",
+  ),
   // broker tool
   PRIVILEGE_HOLDER_WRONG: row(
     "refused",
