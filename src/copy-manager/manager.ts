@@ -18,6 +18,7 @@ import { type Order, orderOf } from "./orders.js";
 import { type Asker, failureOf, forbidden, type SeenPath } from "./resolver.js";
 import type { TokenPlant } from "./run-tokens.js";
 import type { CopyAccess } from "./steps.js";
+import { Turns } from "./turns.js";
 
 const INQUIRY = 0x12;
 const PAGE = 0x8f;
@@ -61,6 +62,7 @@ export class CopyManager {
   readonly #options: CopyManagerOptions;
   readonly #operations: Operations;
   readonly #active = new Map<Operation, ActiveCopy>();
+  readonly #turns = new Turns();
 
   constructor(options: CopyManagerOptions) {
     this.#options = options;
@@ -84,12 +86,14 @@ export class CopyManager {
   }
 
   onNote(note: PlaneNote): void {
-    if (note.kind === "punt-gone")
+    if (note.kind === "punt-gone") {
+      this.#turns.gone(note.punt);
       for (const active of this.#active.values()) {
         if (active.punt !== note.punt) continue;
         active.punt = undefined;
         active.stop("aborted");
       }
+    }
     if (note.kind !== "reset") return;
     const session = this.#options.session(note.nexus);
     if (note.function === IT_NEXUS_RESET) {
@@ -123,6 +127,7 @@ export class CopyManager {
   }
 
   async close(): Promise<void> {
+    this.#turns.close();
     const all = [...this.#active.values()];
     for (const active of all) active.stop("shutdown");
     await Promise.all(all.map(({ ended }) => ended));
@@ -203,8 +208,17 @@ export class CopyManager {
     };
     const data = punt.data.slice(0, command.length);
     const order = orderOf(command, data, asker, session.initiator, this.#plant(punt.nexus));
-    const facts = { nexus: session.text, lun: punt.lun, device: path.device, kind: command.kind as CopyOutKind };
-    const operation = this.#operations.begin({ ...facts, ...order.facts });
+    const place = { nexus: session.text, lun: punt.lun, device: path.device, kind: command.kind as CopyOutKind };
+    const facts = { ...place, ...order.facts };
+    const before = this.#turns.before(facts, this.#active.values());
+    if (before !== undefined) {
+      const turn = await this.#turns.wait(punt.id, facts.nexus, before);
+      if (turn === "full") this.#answer(punt.id, STATUS.TASK_SET_FULL);
+      // Keys, reservations and the session itself may be others by now.
+      else if (turn === "begin") await this.#carryOut(punt);
+      return;
+    }
+    const operation = this.#operations.begin(facts);
     if (typeof operation === "number") return this.#answer(punt.id, operation);
     const active = new ActiveCopy(operation, asker, punt.id);
     this.#active.set(operation, active);
