@@ -8,7 +8,7 @@ import { type Asker, deviceSaid, forbidden, NOT_THERE } from "./resolver.js";
 import type { CopyAccess } from "./steps.js";
 
 /** Why a copy ends that nobody and nothing at fault ends. */
-export type StopReason = "aborted" | "nexus-lost" | "reset" | "shutdown" | "not-allowed";
+export type StopReason = "aborted" | "cancelled" | "nexus-lost" | "reset" | "shutdown" | "not-allowed";
 
 export class ActiveCopy {
   readonly operation: Operation;
@@ -102,6 +102,7 @@ function stoppedBy(why: StopReason): CopyRefusal {
 
 const WORDS: Readonly<Record<StopReason, string>> = {
   aborted: "it was aborted by who asked for it",
+  cancelled: "it was cancelled by the broker or by somebody at the bridge",
   "nexus-lost": "the session of who asked for it ended",
   reset: "its logical unit was reset",
   shutdown: "the bridge is shut down",

@@ -15,6 +15,7 @@ import { operatingParametersData, supportsCommand, thirdPartyPage } from "./limi
 import type { Operation, OperationFacts } from "./operation.js";
 import { Operations, type ReceiveKind } from "./operations.js";
 import { type Order, orderOf } from "./orders.js";
+import { type RefusedCopy, refusedCopy } from "./refused-copy.js";
 import { type Asker, failureOf, forbidden, type SeenPath } from "./resolver.js";
 import type { TokenPlant } from "./run-tokens.js";
 import type { CopyAccess } from "./steps.js";
@@ -26,6 +27,7 @@ const PAGE = 0x8f;
 const IT_NEXUS_RESET = 0x10;
 /** G_SENSE: EXTENDED COPY INFORMATION AVAILABLE. */
 const COMPLETED = fixedSense(SENSE_KEY.COMPLETED, 0x00, 0x20);
+const NO_ROOM = "As many copies run or wait as there is room for.";
 const NOT_DONE = fixedSense(SENSE_KEY.HARDWARE_ERROR, 0x44, 0x00);
 
 /** A session, as the keeper of paths knows it. */
@@ -51,7 +53,10 @@ export interface CopyManagerOptions {
   ) => Promise<{ readonly status: number; readonly sense: Uint8Array }>;
   readonly onWrote: (device: string, extents: readonly WrittenExtent[]) => void;
   readonly onBegin: (copy: ActiveCopy, initiator: string) => void;
-  readonly onEnd: (copy: ActiveCopy, initiator: string) => void;
+  /** @param failure absent: it did what was asked for */
+  readonly onEnd: (copy: ActiveCopy, initiator: string, failure?: CopyRefusal) => void;
+  /** A copy was asked for and did not begin. */
+  readonly onRefused?: (refused: RefusedCopy) => void;
   readonly clock: Pick<Clock, "monotonicMs">;
   readonly log: Logger;
 }
@@ -82,7 +87,7 @@ export class CopyManager {
 
   /** The command is answered in any case, some time; never throws. */
   onPunt(punt: Punt): void {
-    this.#carryOut(punt).catch((error: unknown) => this.#fail(punt.id, error));
+    this.#carryOut(punt).catch((error: unknown) => this.#fail(punt, error));
   }
 
   onNote(note: PlaneNote): void {
@@ -192,10 +197,14 @@ export class CopyManager {
       return this.#answer(punt.id, STATUS.GOOD);
     }
     // The unit that has the command is reserved for somebody else: it conflicts as what writes does (SPC-4 table 66).
-    if (isReserved(path)) return this.#answer(punt.id, STATUS.RESERVATION_CONFLICT);
+    if (isReserved(path)) {
+      const problem = `${path.device}, which has the command, is reserved for another initiator.`;
+      return this.#refuse(punt, STATUS.RESERVATION_CONFLICT, problem);
+    }
     const access = TOKEN_ACCESS[command.kind];
     const blocked = access === undefined ? undefined : forbidden(path, access);
-    if (blocked !== undefined) return this.#answer(punt.id, blocked.status, blocked.sense);
+    if (blocked !== undefined)
+      return this.#refuse(punt, blocked.status, `${path.device} does not let it ${access}.`, blocked.sense);
     // No list is no error, and no copy (SPC-4 6.4.1).
     if (command.length === 0) return this.#answer(punt.id, STATUS.GOOD);
     if (punt.data.length < command.length)
@@ -213,13 +222,13 @@ export class CopyManager {
     const before = this.#turns.before(facts, this.#active.values());
     if (before !== undefined) {
       const turn = await this.#turns.wait(punt.id, facts.nexus, before);
-      if (turn === "full") this.#answer(punt.id, STATUS.TASK_SET_FULL);
+      if (turn === "full") this.#refuse(punt, STATUS.TASK_SET_FULL, NO_ROOM);
       // Keys, reservations and the session itself may be others by now.
       else if (turn === "begin") await this.#carryOut(punt);
       return;
     }
     const operation = this.#operations.begin(facts);
-    if (typeof operation === "number") return this.#answer(punt.id, operation);
+    if (typeof operation === "number") return this.#refuse(punt, operation, NO_ROOM);
     const active = new ActiveCopy(operation, asker, punt.id);
     this.#active.set(operation, active);
     if (order.facts.background) this.#give(active, STATUS.GOOD);
@@ -240,6 +249,7 @@ export class CopyManager {
 
   async #run(active: ActiveCopy, order: Order, initiator: string): Promise<void> {
     const { operation } = active;
+    let failure: CopyRefusal | undefined;
     this.#options.onBegin(active, initiator);
     try {
       const state = await order.run(active);
@@ -247,20 +257,17 @@ export class CopyManager {
       operation.end({ state });
       this.#give(active, STATUS.GOOD, order.goodSense ? COMPLETED : undefined);
     } catch (error) {
-      const { status, sense, fault } = this.#failure(active.stopped?.refusal ?? error);
+      failure = refusalOf(active.stopped?.refusal ?? error);
+      const { fault } = failure;
+      const [status, sense] = [STATUS.CHECK_CONDITION, fixedCopySense(fault)];
       const terminated = active.stopped !== undefined && active.stopped.why !== "not-allowed";
-      operation.end({ state: terminated ? "terminated" : "failed", status, sense, ...(fault && { fault }) });
+      operation.end({ state: terminated ? "terminated" : "failed", status, sense, fault });
       this.#give(active, status, sense);
     } finally {
       this.#active.delete(operation);
       active.settle();
-      this.#options.onEnd(active, initiator);
+      this.#options.onEnd(active, initiator, failure);
     }
-  }
-
-  #failure(error: unknown): { status: number; sense: Uint8Array; fault?: CopyRefusal["fault"] } {
-    const refusal = error instanceof CopyRefusal ? error : failureOf(error, "source", 0);
-    return { status: STATUS.CHECK_CONDITION, sense: fixedCopySense(refusal.fault), fault: refusal.fault };
   }
 
   /** The status of the command, once, where anybody still waits for it. */
@@ -270,13 +277,21 @@ export class CopyManager {
     if (punt !== undefined) this.#answer(punt, status, sense);
   }
 
-  #fail(punt: bigint, error: unknown): void {
+  #fail(punt: Punt, error: unknown): void {
     if (error instanceof CopyRefusal) {
-      this.#answer(punt, STATUS.CHECK_CONDITION, fixedCopySense(error.fault));
+      this.#refuse(punt, STATUS.CHECK_CONDITION, error.message, fixedCopySense(error.fault));
       return;
     }
     this.#options.log.error({ error }, "a third-party copy met a defect of the bridge");
-    this.#answer(punt, STATUS.CHECK_CONDITION, NOT_DONE);
+    this.#refuse(punt, STATUS.CHECK_CONDITION, "The bridge met a defect of its own; its log has it.", NOT_DONE);
+  }
+
+  /** Answers a command that began no copy, and tells of it where one was asked for. */
+  #refuse(punt: Punt, status: number, problem: string, sense: Uint8Array = new Uint8Array(0)): void {
+    this.#answer(punt.id, status, sense);
+    const session = this.#options.session(punt.nexus);
+    const copy = session && refusedCopy(punt, session, { status, sense, problem });
+    if (copy !== undefined) this.#options.onRefused?.(copy);
   }
 
   #answer(punt: bigint, status: number, sense?: Uint8Array, data?: Uint8Array): void {
@@ -288,6 +303,9 @@ const TOKEN_ACCESS: Readonly<Partial<Record<CopyCommand["kind"], CopyAccess>>> =
   "populate-token": "read",
   "write-using-token": "write",
 };
+
+const refusalOf = (error: unknown): CopyRefusal =>
+  error instanceof CopyRefusal ? error : failureOf(error, "source", 0);
 
 const isReserved = ({ verdict }: SeenPath): boolean =>
   (verdict.reservation & (1 << COMMAND_CLASSES.position.bit)) === 0;

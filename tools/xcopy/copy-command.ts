@@ -3,7 +3,7 @@ import { type Command, Option } from "commander";
 import { GantryError, isGantryError } from "../../src/sys/errors.js";
 import { SENSE_KEY, STATUS } from "../../src/wire/names.js";
 import { decodeSense, senseInWords } from "../../src/wire/sense.js";
-import { encodeCopyCommand } from "../../src/wire/xcopy/commands.js";
+import { COMMAND_NAMES, encodeCopyCommand } from "../../src/wire/xcopy/commands.js";
 import { type CopyForm, LIST_ID_USAGE } from "../../src/wire/xcopy/copy-list.js";
 import {
   decodeDataLid1,
@@ -30,7 +30,7 @@ import {
 import { type CopyPlan, type ListOptions, linesOf, makePlan, type NamedDevice, planJson, planText } from "./plan.js";
 import { withClock } from "./progress.js";
 import { type Outcome, outcomeLid1, outcomeLid4, outcomeText } from "./result-words.js";
-import { COMMAND_NAMES, failed, input, type Session, splitWords } from "./unit.js";
+import { failed, input, type Session, splitWords } from "./unit.js";
 
 interface CopyFlags extends CommonFlags {
   readonly device: readonly string[];

@@ -3,7 +3,7 @@
 import { isGantryError } from "../../src/sys/errors.js";
 import { facts, table } from "../../src/sys/text.js";
 import { STATUS } from "../../src/wire/names.js";
-import { decodeCopyCommand } from "../../src/wire/xcopy/commands.js";
+import { COMMAND_NAMES, decodeCopyCommand } from "../../src/wire/xcopy/commands.js";
 import {
   decodeFailureDetails,
   decodeStatusLid1,
@@ -18,7 +18,7 @@ import { faultOf, faultText } from "./fault.js";
 import { limitRows, pageLines } from "./limit-words.js";
 import { type CopyPlan, planJson, planOf, planText } from "./plan.js";
 import { outcomeLid1, outcomeLid4, outcomeText, rodTypeText, tokenFacts, tokenRow } from "./result-words.js";
-import { COMMAND_NAMES, input } from "./unit.js";
+import { input } from "./unit.js";
 
 export interface Explained {
   readonly text: string;

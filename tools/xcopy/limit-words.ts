@@ -1,12 +1,11 @@
 // What a copy manager can do, as it tells it in RECEIVE COPY OPERATING PARAMETERS and in VPD page 8Fh, side by side: the
 // two have to agree (SPC-4 7.8.17.1), and where they do not, an initiator may believe the wrong one.
 import type { Row } from "../../src/sys/text.js";
-import { COPY_COMMANDS, type CopyCommandKind } from "../../src/wire/xcopy/commands.js";
+import { COMMAND_NAMES, COPY_COMMANDS, type CopyCommandKind } from "../../src/wire/xcopy/commands.js";
 import type { OperatingParameters } from "../../src/wire/xcopy/operating-parameters.js";
 import type { SupportedCommand, ThirdPartyDescriptor } from "../../src/wire/xcopy/third-party-page.js";
 import { GRAMMAR } from "./grammar.js";
 import { rodTypeText } from "./result-words.js";
-import { COMMAND_NAMES } from "./unit.js";
 import { sizeText } from "./words.js";
 
 type Kind = ThirdPartyDescriptor["kind"];

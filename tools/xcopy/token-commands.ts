@@ -3,7 +3,7 @@
 import type { Command } from "commander";
 import { facts, table } from "../../src/sys/text.js";
 import { STATUS } from "../../src/wire/names.js";
-import { encodeCopyCommand } from "../../src/wire/xcopy/commands.js";
+import { COMMAND_NAMES, encodeCopyCommand } from "../../src/wire/xcopy/commands.js";
 import { decodeTokenInformation, type TokenInformation } from "../../src/wire/xcopy/copy-results.js";
 import { type BlockRange, overlapping } from "../../src/wire/xcopy/ranges.js";
 import { decodeAllTokens, decodeRodToken, TOKEN_BYTES, zeroToken } from "../../src/wire/xcopy/rod-token.js";
@@ -13,7 +13,7 @@ import { follow, settled } from "./follow.js";
 import { type CommonFlags, fileBytes, type Io, print, unitOptions, wholeNumber, withUnit } from "./io.js";
 import { withClock } from "./progress.js";
 import { movedText, outcomeLid4, outcomeText, tokenFacts, tokenRow } from "./result-words.js";
-import { COMMAND_NAMES, failed, input, type Session } from "./unit.js";
+import { failed, input, type Session } from "./unit.js";
 import { Words } from "./words.js";
 
 interface TokenFlags extends CommonFlags {

@@ -4,7 +4,7 @@ import type { LuTarget, ScsiAnswer } from "../../src/native/types.js";
 import { GantryError, messageOf } from "../../src/sys/errors.js";
 import { SENSE_KEY, STATUS } from "../../src/wire/names.js";
 import { decodeSense, endInWords } from "../../src/wire/sense.js";
-import { type CopyCommandKind, encodeCopyCommand } from "../../src/wire/xcopy/commands.js";
+import { COMMAND_NAMES, type CopyCommandKind, encodeCopyCommand } from "../../src/wire/xcopy/commands.js";
 import { faultOf, faultText } from "./fault.js";
 import type { CopyPlan } from "./plan.js";
 
@@ -164,22 +164,6 @@ export class Session {
     return { ...answer, sense: new Uint8Array(answer.sense), data: new Uint8Array(answer.data) };
   }
 }
-
-export const COMMAND_NAMES: Readonly<Record<CopyCommandKind, string>> = {
-  "copy-lid1": "EXTENDED COPY(LID1)",
-  "copy-lid4": "EXTENDED COPY(LID4)",
-  "populate-token": "POPULATE TOKEN",
-  "write-using-token": "WRITE USING TOKEN",
-  abort: "COPY OPERATION ABORT",
-  "status-lid1": "RECEIVE COPY STATUS(LID1)",
-  "data-lid1": "RECEIVE COPY DATA(LID1)",
-  "operating-parameters": "RECEIVE COPY OPERATING PARAMETERS",
-  "failure-details": "RECEIVE COPY FAILURE DETAILS",
-  "status-lid4": "RECEIVE COPY STATUS(LID4)",
-  "data-lid4": "RECEIVE COPY DATA(LID4)",
-  "token-information": "RECEIVE ROD TOKEN INFORMATION",
-  "all-tokens": "REPORT ALL ROD TOKENS",
-};
 
 function isAttention({ status, sense }: ScsiAnswer): boolean {
   if (status !== STATUS.CHECK_CONDITION || sense.length < 3) return false;

@@ -53,6 +53,23 @@ export function decodeCopyCommand(cdb: Uint8Array): CopyCommand | undefined {
   return undefined;
 }
 
+/** In the standards' words. */
+export const COMMAND_NAMES: Readonly<Record<CopyCommandKind, string>> = {
+  "copy-lid1": "EXTENDED COPY(LID1)",
+  "copy-lid4": "EXTENDED COPY(LID4)",
+  "populate-token": "POPULATE TOKEN",
+  "write-using-token": "WRITE USING TOKEN",
+  abort: "COPY OPERATION ABORT",
+  "status-lid1": "RECEIVE COPY STATUS(LID1)",
+  "data-lid1": "RECEIVE COPY DATA(LID1)",
+  "operating-parameters": "RECEIVE COPY OPERATING PARAMETERS",
+  "failure-details": "RECEIVE COPY FAILURE DETAILS",
+  "status-lid4": "RECEIVE COPY STATUS(LID4)",
+  "data-lid4": "RECEIVE COPY DATA(LID4)",
+  "token-information": "RECEIVE ROD TOKEN INFORMATION",
+  "all-tokens": "REPORT ALL ROD TOKENS",
+};
+
 /** @throws GantryError SCSI_FIELD_RANGE */
 export function encodeCopyCommand({ kind, listId, length }: CopyCommand): Uint8Array {
   const row: Row = COPY_COMMANDS[kind];
