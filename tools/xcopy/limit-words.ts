@@ -21,6 +21,18 @@ const limited = (value: number | bigint | undefined): string | undefined =>
   value === undefined ? undefined : BigInt(value) === 0n ? "no limit" : sizeText(BigInt(value));
 const power = (value: number | undefined): string | undefined =>
   value === undefined ? undefined : sizeText(1n << BigInt(value));
+/** Codes as ranges: "00h–16h E4h". */
+function ranges(codes: readonly number[] | undefined): string | undefined {
+  const found: [first: number, last: number][] = [];
+  for (const code of codes ?? []) {
+    const last = found.at(-1);
+    if (last !== undefined && last[1] + 1 === code) last[1] = code;
+    else found.push([code, code]);
+  }
+  return (
+    codes && found.map(([first, last]) => [...new Set([first, last])].map((one) => list([one], 2)).join("–")).join(" ")
+  );
+}
 const list = (values: readonly number[] | undefined, width: number): string | undefined =>
   values?.map((value) => `${value.toString(16).toUpperCase().padStart(width, "0")}h`).join(" ");
 
@@ -51,7 +63,7 @@ export function limitRows(
     ["segment granularity", power(p?.segmentGranularity), power(general?.segmentGranularity)],
     ["inline granularity", power(p?.inlineGranularity), power(general?.inlineGranularity)],
     ["held data granularity", power(p?.heldGranularity), power(held?.heldGranularity)],
-    ["descriptor types", list(p?.descriptors, 2), list(page && find(page, "descriptors")?.codes, 2)],
+    ["descriptor types", ranges(p?.descriptors), ranges(page && find(page, "descriptors")?.codes)],
   ];
   return rows.map(([limit, told, inPage]) => ({ limit, parameters: told, page8Fh: inPage }));
 }

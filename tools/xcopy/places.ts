@@ -1,4 +1,5 @@
 // Where a segment reads or writes: D@LBA[:OFFSET][+N] of a disk, T/SIZE[+BYTES] of a tape, or a device alone.
+import { initiatorOf, type TransportId } from "../../src/wire/transport-id.js";
 import { BUILT_IN, NAME } from "./device-words.js";
 import type { Span, Words } from "./words.js";
 
@@ -102,4 +103,17 @@ function takeCount(words: Words): Counted | undefined {
   const from = words.at;
   const value = words.size("a number", U64);
   return { value, span: words.span(from) };
+}
+
+/** An initiator port, or with a bare iSCSI name all of its ports. @throws GantryError XCOPY_SYNTAX */
+export function takePort(words: Words): TransportId {
+  const at = words.space().at;
+  const text = words.take(/\S+/y) ?? "";
+  const any = /^iscsi:((?:iqn|eui|naa)\.[!-+\--~]{1,219})$/.exec(text)?.[1];
+  const id = any === undefined ? initiatorOf(text) : { protocol: "iscsi" as const, name: any };
+  if (id !== undefined) return id;
+  throw words.wrong(
+    "an initiator port has to be here: iscsi:NAME, iscsi:NAME,i,0xISID, fc:HEX or sas:HEX",
+    words.span(at),
+  );
 }

@@ -9,8 +9,8 @@ import {
   type StatusLid4,
   UNITS_BLOCKS,
 } from "../../src/wire/xcopy/copy-results.js";
+import { designatorText } from "../../src/wire/xcopy/designator.js";
 import { ROD_TYPE, type RodToken, type TokenBody } from "../../src/wire/xcopy/rod-token.js";
-import { designatorWords } from "./device-words.js";
 import { type Fault, faultOf, faultText } from "./fault.js";
 import type { CopyPlan } from "./plan.js";
 
@@ -125,7 +125,7 @@ export function tokenRow({ type, identifier, creator, byteCount }: TokenBody): R
   return {
     type: rodTypeText(type),
     identifier: `0x${identifier.toString(16).padStart(16, "0")}`,
-    maker: designatorWords(creator.designator),
+    maker: designatorText(creator.designator),
     bytes: byteCount ?? "unknown",
   };
 }
@@ -133,5 +133,5 @@ export function tokenRow({ type, identifier, creator, byteCount }: TokenBody): R
 /** What else a whole token tells. */
 export const tokenFacts = (token: RodToken): Readonly<Record<string, unknown>> => ({
   ...tokenRow(token),
-  target: designatorWords(token.target),
+  target: designatorText(token.target),
 });

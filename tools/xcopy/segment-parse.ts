@@ -1,8 +1,7 @@
 // A segment in words becomes a segment descriptor. grammar.ts has the grammar for people; the verb says how to read on.
-import { initiatorOf, type TransportId } from "../../src/wire/transport-id.js";
 import type { Segment } from "../../src/wire/xcopy/segments.js";
 import { type DataSource, takeData } from "./data-words.js";
-import { type Devices, type DiskPlace, type Place, type TapePlace, takePlace, U64 } from "./places.js";
+import { type Devices, type DiskPlace, type Place, type TapePlace, takePlace, takePort, U64 } from "./places.js";
 import type { Words } from "./words.js";
 
 /** What segments are read with. */
@@ -288,16 +287,4 @@ function signedCount(words: Words): number {
 function value(words: Words, name: string, most = U64): bigint {
   words.space().expect(`${name}=`, `"${name}=" and a number`);
   return words.number("a number", most);
-}
-
-function takePort(words: Words): TransportId {
-  const at = words.space().at;
-  const text = words.take(/\S+/y) ?? "";
-  const any = /^iscsi:((?:iqn|eui|naa)\.[!-+\--~]{1,219})$/.exec(text)?.[1];
-  const id = any === undefined ? initiatorOf(text) : { protocol: "iscsi" as const, name: any };
-  if (id !== undefined) return id;
-  throw words.wrong(
-    "an initiator port has to be here: iscsi:NAME, iscsi:NAME,i,0xISID, fc:HEX or sas:HEX",
-    words.span(at),
-  );
 }
