@@ -20,6 +20,8 @@ export const WRONG_LENGTH = 7;
 export const WRONG_TYPE = 8;
 export const CD = 9;
 export const NULL_4096 = 10;
+/** A tape with blocks of up to 16 MiB. */
+export const LARGE = 11;
 export const NULL_DISK = 0xc000;
 export const NULL_TAPE = 0xc001;
 export const NOWHERE = 99;
@@ -40,6 +42,7 @@ const CSCDS: readonly IdentificationCscd[] = [
   tape(false),
   { ...plain(), deviceType: 5 },
   { ...plain(4096), nul: true },
+  tape(false),
 ];
 
 const diskUnit = (device: string, blockBytes: number): CopyUnit => ({
@@ -61,6 +64,7 @@ const UNITS: ReadonlyMap<number, CopyUnit> = new Map([
   [WRONG_LENGTH, diskUnit("d512", 512)],
   [WRONG_TYPE, diskUnit("d512", 512)],
   [CD, diskUnit("d512", 512)],
+  [LARGE, { ...tapeUnit("large"), maxBlockBytes: 16 << 20 }],
 ]);
 
 export interface Planned {

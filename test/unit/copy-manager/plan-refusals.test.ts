@@ -82,6 +82,7 @@ const WRONG: readonly (readonly [string, CopyAsc, number | undefined, Segment])[
     13,
     x.streamStream(x.FIXED, x.VARIABLE, { destinationTransfer: BIG }),
   ],
+  ["a block larger than the engine's", ASC.LIST_FIELD, 9, x.discard(x.LARGE, { transfer: (8 << 20) + 1 })],
   ["blocks past the source", ASC.LBA_OUT_OF_RANGE, 16, x.blockStream(x.D512, x.VARIABLE, { lba: END - 15n })],
   ["blocks past the destination", ASC.LBA_OUT_OF_RANGE, 16, x.streamBlock(x.VARIABLE, x.D512, { lba: END - 15n })],
   ["the source of blocks to blocks", ASC.LBA_OUT_OF_RANGE, 12, x.blockBlock(0, 1, { sourceLba: END - 15n })],
@@ -126,6 +127,17 @@ test("a wrong block length is at fault in the CSCD descriptor, not in the segmen
   t.deepEqual(refusal?.fault.pointer, { byte: 16 + 32 * x.WRONG_LENGTH + 29 });
   t.is(refusal?.fault.asc, 0x26);
   t.is(refusal?.fault.ascq, 0x00);
+});
+
+test("a transfer length is needed to write what was left before, though the segment has no data", (t) => {
+  const left = x.blockStream(x.D512, x.VARIABLE, { cat: true, transfer: 5000 });
+  for (const [byte, empty] of [
+    [9, x.blockStream(x.D512, x.VARIABLE, { blocks: 0, transfer: 0 })],
+    [9, x.offsetStream(x.D512, x.VARIABLE, { byteCount: 0, transfer: 0 })],
+    [9, x.inlineStream(x.VARIABLE, { byteCount: 0, transfer: 0 })],
+    [13, x.streamStream(x.FIXED, x.VARIABLE, { byteCount: 0, destinationTransfer: 0 })],
+  ] as const)
+    t.deepEqual(x.plan([left, empty]).refusal?.fault.pointer, { byte, inSegment: true }, empty.kind);
 });
 
 test("lengths and places that nothing is moved with are not looked at", (t) => {

@@ -149,6 +149,29 @@ const CASES: readonly (readonly [string, readonly Segment[], Short])[] = [
     ],
   ],
   [
+    "does not read the tape that it writes in the same step",
+    [
+      x.inlineStream(x.VARIABLE),
+      x.streamStream(x.VARIABLE, x.FIXED, { byteCount: 500, sourceTransfer: 500, cat: true }),
+      x.embedded(x.FIXED, new Uint8Array(524)),
+    ],
+    [
+      ["inline 16", "to", "variable 16"],
+      ["variable 500", "inline 524", "to", "fixed 1024"],
+    ],
+  ],
+  [
+    "does not write the tape that it reads in the same step",
+    [
+      x.streamStream(x.VARIABLE, x.FIXED, { byteCount: 500, sourceTransfer: 500, cat: true }),
+      x.inlineStream(x.VARIABLE, { transfer: 516 }),
+    ],
+    [
+      ["variable 500", "to", "carry 500"],
+      ["carried 500", "inline 16", "to", "variable 516"],
+    ],
+  ],
+  [
     "discards what is left at the end, which is no error",
     [leaves(x.VARIABLE, { cat: true })],
     [["d512 5000", "to", "variable 5000"]],
@@ -186,6 +209,13 @@ for (const [name, segments, steps] of CASES)
     t.is(planned.refusal, undefined);
     t.deepEqual(short(planned.steps), steps);
   });
+
+test("held data that is dropped is read all the same", (t) => {
+  const segment = x.blockBlock(x.PADDED_DISK, x.D4096, { blocks: 9, hold: true });
+  t.deepEqual(short(x.plan([segment]).steps), [["padded-disk 4096", "to", "d4096 4096"]]);
+  const { scatter } = x.onlyData(x.plan([segment], { heldBytes: 5000 }));
+  t.deepEqual(scatter[1], { op: "discard", bytes: 512n, held: true });
+});
 
 test("what is left before a filemark, and may be neither padded nor dropped, is inexact", (t) => {
   const { steps, refusal } = x.plan([leaves(x.VARIABLE, { cat: true }), marks(x.VARIABLE)]);
