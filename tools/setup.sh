@@ -4,7 +4,7 @@
 #
 #   tools/setup.sh demo    what `npm run demo` and the programs need
 #   tools/setup.sh test    that, and the real peers that the tests talk to
-#   tools/setup.sh bench   that, and the peers of the benchmarks
+#   tools/setup.sh bench   that too
 set -euo pipefail
 cd "$(dirname "$0")/.."
 purpose=${1:-demo}
@@ -17,11 +17,9 @@ if [ "$purpose" != demo ]; then
   # Peers that judge us: an MQTT broker, an iSCSI target with disk and tape, two more tars, file systems.
   # clang and its run-time library: fuzz targets of C. clang-format, cppcheck: style and lint of C. libatomic1: the
   # current Node of the npm package needs it. strace: shows that what is acknowledged was synchronised.
+  # qemu-img: a server that has its copies made by EXTENDED COPY, and a peer of the benchmarks.
   packages+=(mosquitto tgt libiscsi-bin libarchive-tools python3 openssl xfsprogs btrfs-progs mount util-linux procps
-    clang-14 libclang-rt-14-dev clang-format-14 cppcheck libatomic1 strace)
-fi
-if [ "$purpose" = bench ]; then
-  packages+=(qemu-utils qemu-block-extra)
+    clang-14 libclang-rt-14-dev clang-format-14 cppcheck libatomic1 strace qemu-utils qemu-block-extra)
 fi
 
 missing=()

@@ -1,10 +1,10 @@
 // Steps that move no data through the bridge: a command or two to one device, between runs of the engine; and those about
 // reservations, which go to the arbiter as the asker's own PERSISTENT RESERVE OUT would.
 
-import { senseOf } from "../device/failure.js";
+import { isIllegalRequest, senseOf } from "../device/failure.js";
 import type { ScsiAnswer } from "../native/types.js";
 import { putUint } from "../wire/bytes.js";
-import { locate10, space6, testUnitReady, writeFilemarks } from "../wire/cdb.js";
+import { locate10, rewind, space6, testUnitReady, writeFilemarks } from "../wire/cdb.js";
 import { SENSE_KEY, STATUS } from "../wire/names.js";
 import { encodeTransportId } from "../wire/transport-id.js";
 import { joined } from "../wire/xcopy/layout.js";
@@ -32,7 +32,11 @@ export async function runCommand(step: CommandStep, units: CopyUnits, reserveOut
     const leased = await units.lease(step.device);
     let sound = false;
     try {
-      await leased.unit.command(cdb, { timeoutMs: MOTION_MS, accept: isWarning });
+      const isRewind = step.kind === "locate" && step.object === 0;
+      const accept = (answer: ScsiAnswer): boolean => isWarning(answer) || (isRewind && isIllegalRequest(answer));
+      const answer = await leased.unit.command(cdb, { timeoutMs: MOTION_MS, accept });
+      // A drive without LOCATE finds the beginning of its tape all the same.
+      if (isIllegalRequest(answer)) await leased.unit.command(rewind(), { timeoutMs: MOTION_MS });
       sound = true;
     } finally {
       await units.giveBack(leased, sound);
