@@ -50,7 +50,8 @@ export async function runData(
   control: RunControl,
   keeper: DataKeeper,
 ): Promise<StepEnd> {
-  const bytes = step.segments.at(-1)?.end ?? 0n;
+  // Not the end of the last segment: behind that data may be read past, or carried to a later step.
+  const bytes = step.scatter.reduce((sum, part) => sum + part.bytes, 0n);
   if (bytes === 0n) return { bytes: 0n, cancelled: false };
   const handles = await leaseAll(step, plant.units);
   let sound = false;

@@ -84,6 +84,24 @@ tape t0/16KiB -> d1@7+128
   t.deepEqual(plant.disk("disk1").subarray(7 * 512, 135 * 512), plant.disk("disk0").subarray(0, 65_536));
 });
 
+test("a copy that overlaps itself on a disk holds its data as it was, and goes as if it were read before", async (t) => {
+  const { plant, run } = await start(t);
+  const before = Uint8Array.from(plant.disk("disk0").subarray(0, 400 * 512));
+  const held = join(plant.directory, "held");
+  const words = ["blocks s@0+399 -> s@1 hold", "--device", "s=this"];
+  const ran = await run("copy", "disk0", ...words, "--list-id", "7", "--held", held);
+  t.is(ran.code, 0, ran.stdout + ran.stderr);
+  t.true(
+    plant
+      .disk("disk0")
+      .subarray(512, 400 * 512)
+      .equals(before.subarray(0, 399 * 512)),
+  );
+  const data = readFileSync(held);
+  t.true(data.length > 0);
+  t.true(data.equals(before.subarray(0, data.length)));
+});
+
 test("what fails is explained in the words of its segment", async (t) => {
   const { run } = await start(t);
   const lines = ["blocks disk0@0+8 -> disk1@0", "blocks disk0@16380+8 -> disk1@16380"];
