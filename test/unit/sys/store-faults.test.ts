@@ -1,8 +1,18 @@
 // A store whose file fails under it: the descriptors that LMDB writes through are taken over by /dev/full, which takes
 // no byte. One at a time, because a descriptor's number is the process's.
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, renameSync } from "node:fs";
+import {
+  closeSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -169,6 +179,42 @@ test.serial("a store that gets no answer can be closed", async (t) => {
   const write = store.put(["one"], bytes("1"));
   await Promise.all([refused(t, write, /no answer/), store.close()]);
 });
+
+test.serial(
+  "a commit that gets no answer in its last write: whether it was kept is not certain, and it is waited for",
+  async (t) => {
+    const frozen = await tmpDir(t);
+    if (!mountedAt(t, frozen)) {
+      t.log("SKIPPED: no loop mounts here");
+      t.pass();
+      return;
+    }
+    const directory = await tmpDir(t);
+    const store = openStore(directory, { answerMs: 100 });
+    await store.put(["before"], bytes("1"));
+    const slow = join(frozen, "slow");
+    writeFileSync(slow, Buffer.alloc(8192));
+    takeOver(descriptor(directory, "meta"), slow);
+    execFileSync("fsfreeze", ["-f", frozen]);
+    t.teardown(() => execFileSync("fsfreeze", ["-u", frozen]));
+    await refused(t, store.put(["one"], bytes("1")), /no answer for 0.1 s\. Whether it was kept is not certain/);
+    await refused(t, store.put(["two"], bytes("1")), /an earlier write has had no answer.*Nothing of it was kept/);
+    t.is(text(store, "before"), "1");
+    await store.close();
+  },
+);
+
+/** A small file system of the test's own. */
+function mountedAt(t: ExecutionContext, directory: string): boolean {
+  const image = `${directory}.ext4`;
+  writeFileSync(image, "");
+  t.teardown(() => rmSync(image));
+  truncateSync(image, 4 * 1024 * 1024);
+  if (spawnSync("mkfs.ext4", ["-q", image]).status !== 0) return false;
+  if (spawnSync("mount", ["-o", "loop", image, directory]).status !== 0) return false;
+  t.teardown(() => spawnSync("umount", ["-l", directory]));
+  return true;
+}
 
 /** A process that has LMDB's lock for writers until it is killed: a commit then waits, as for a disk. */
 async function holdsWrites(t: ExecutionContext, directory: string): Promise<ChildProcess> {
