@@ -90,10 +90,10 @@ export async function resolveUnits(
       device.is === "this-unit" ? own : device.cscd.form === "identification" ? byCscd.get(device.cscd) : undefined;
     const known = path === undefined ? undefined : found.get(path.device);
     const pointer = { byte: role === "source" ? 4 : 6, inSegment: true };
-    if (path === undefined || known === undefined)
+    // As it is now: keys and reservations change while a copy runs, and what was found may be seen no more.
+    const now = [...asker.paths().values()].find((one) => one.device === path?.device);
+    if (path === undefined || known === undefined || now === undefined)
       throw aborted(ASC.UNREACHABLE, "there is no such logical unit for this initiator", segment, pointer);
-    // As it is now: keys and reservations change while a copy runs.
-    const now = [...asker.paths().values()].find((one) => one.device === path.device) ?? path;
     const answer = forbidden(now, access);
     if (answer !== undefined) throw deviceSaid(answer, role, segment, `${path.device} does not let it`);
     if (known.facts instanceof CopyRefusal) throw atSegment(known.facts, role, segment);

@@ -2,7 +2,7 @@
 // the segment that was under way, what of it is not written, and what the device said.
 import { type DoneEvent, type RunControl, runCopy } from "../copy/copy-run.js";
 import { ProgramBuilder } from "../native/program.js";
-import type { CopyOptions, Native } from "../native/types.js";
+import type { CopyOptions, CopyStats, Native } from "../native/types.js";
 import { SENSE_KEY } from "../wire/names.js";
 import { ASC, type CopyAsc, CopyRefusal } from "../wire/xcopy/refusal.js";
 import type { CopyMemory } from "./memory.js";
@@ -14,6 +14,8 @@ const MIB = 1 << 20;
 const RING_MAX = 8 * MIB;
 /** Tape blocks that a ring holds at least (csrc/copy/engine.h). */
 const RING_BLOCKS = 4;
+/** SYNCHRONIZE CACHE(10) and (16), WRITE FILEMARKS(6). */
+const FLUSHES: ReadonlySet<number> = new Set([0x35, 0x91, 0x10]);
 /** The engine wants some tape block size even where there is no tape. */
 const NO_TAPE_BLOCK = 512;
 
@@ -58,7 +60,7 @@ export async function runData(
   try {
     const ringBytes = ringFor(step, bytes, plant.memory.bytes);
     const tapeObject = await standsAt(step, handles);
-    const { done } = await plant.memory.use(ringBytes, (arena) => {
+    const { done, stats } = await plant.memory.use(ringBytes, (arena) => {
       const pieces = [programOf(step, handles, keeper.carried)];
       return runCopy({
         native: plant.native,
@@ -83,7 +85,7 @@ export async function runData(
       });
     });
     sound = done.result === "ok";
-    return endOf(done, step);
+    return endOf(done, writtenOf(done, stats), step);
   } finally {
     await Promise.all(handles.all.map((leased) => plant.units.giveBack(leased, sound)));
   }
@@ -151,8 +153,17 @@ function programOf({ gather, scatter }: DataStep, handles: Handles, carried: Uin
   return program.take();
 }
 
-function endOf(done: DoneEvent, step: DataStep): StepEnd {
-  const bytes = done.streamOffset;
+/**
+ * Bytes that the destination has taken, in a row. The engine's last event tells of those that a SYNCHRONIZE CACHE or its
+ * like came behind, and there is none behind a destination that failed, or that had to be left alone.
+ */
+export function writtenOf({ streamOffset, failed }: DoneEvent, stats: Pick<CopyStats, "streamOffset">): bigint {
+  // What did not get from its cache to the medium may be lost.
+  if (failed?.side === "destination" && FLUSHES.has(failed.cdb[0] ?? 0)) return streamOffset;
+  return streamOffset > stats.streamOffset ? streamOffset : stats.streamOffset;
+}
+
+function endOf(done: DoneEvent, bytes: bigint, step: DataStep): StepEnd {
   if (done.result === "ok") return { bytes, cancelled: false };
   if (done.result === "cancelled") return { bytes, cancelled: true };
   return { bytes, cancelled: false, refusal: refusalOf(done, underWay(step, bytes)) };

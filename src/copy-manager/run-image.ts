@@ -7,7 +7,7 @@ import { SENSE_KEY } from "../wire/names.js";
 import { decodeSense } from "../wire/sense.js";
 import { COPY_LIMITS } from "./limits.js";
 import { failureOf } from "./resolver.js";
-import { type RunPlant, refusalOf, type StepEnd } from "./run-data.js";
+import { type RunPlant, refusalOf, type StepEnd, writtenOf } from "./run-data.js";
 import type { ImageStep } from "./steps.js";
 import type { Leased } from "./units.js";
 
@@ -45,14 +45,14 @@ async function copyFiles(
 ): Promise<StepEnd> {
   let [bytes, marks] = [0n, 0];
   for (;;) {
-    const done = await copyFile(plant, control, handles);
-    bytes += done.streamOffset;
+    const { done, written } = await copyFile(plant, control, handles);
+    bytes += written;
     onBytes(bytes);
     if (done.result === "cancelled") return { bytes, cancelled: true };
     if (done.result === "tape-ended" && isBlank(done.failed?.sense)) return { bytes, cancelled: false };
     if (done.result !== "ok")
       return { bytes, cancelled: false, refusal: refusalOf(done, { segment: step.segment, residual: 0n }) };
-    marks = done.streamOffset === 0n ? marks + 1 : 1;
+    marks = written === 0n ? marks + 1 : 1;
     await handles[TO]?.unit
       .command(writeFilemarks(1), { timeoutMs: MOTION_MS })
       .catch((error: unknown) => Promise.reject(failureOf(error, "destination", step.segment)));
@@ -73,7 +73,7 @@ async function copyFile(plant: RunPlant, control: RunControl, handles: readonly 
       .take(),
   ];
   const ringBytes = RING_BLOCKS * Math.ceil(blockBytes / 4096) * 4096;
-  const { done } = await memory.use(ringBytes, (arena) =>
+  const { done, stats } = await memory.use(ringBytes, (arena) =>
     runCopy({
       native: plant.native,
       control,
@@ -91,7 +91,7 @@ async function copyFile(plant: RunPlant, control: RunControl, handles: readonly 
       },
     }),
   );
-  return done;
+  return { done, written: writtenOf(done, stats) };
 }
 
 /** End of data, and no filemark (SSC-4 6.4). */
