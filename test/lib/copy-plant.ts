@@ -4,7 +4,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ExecutionContext } from "ava";
 import type { Right } from "../../src/admit/key.js";
-import { ReservationDesk } from "../../src/admit/reservations/desk.js";
+import type { ReservationDesk } from "../../src/admit/reservations/desk.js";
 import { DeviceRegistry } from "../../src/device/registry.js";
 import { native } from "../../src/native/index.js";
 import type { Lu, ScsiAnswer } from "../../src/native/types.js";
@@ -20,6 +20,7 @@ import type { IdentificationCscd } from "../../src/wire/xcopy/cscd.js";
 import { type BinaryDesignator, DESIGNATOR, decodeDesignators } from "../../src/wire/xcopy/designator.js";
 import type { Segment } from "../../src/wire/xcopy/segments.js";
 import { request, START_MS, scene } from "../unit/admit/helpers.js";
+import { counting, mediaDigest } from "./copy-plant-parts.js";
 import { freePort } from "./mosquitto.js";
 import { tmpDir } from "./tmp.js";
 
@@ -35,6 +36,8 @@ export interface CopyPlantOptions {
   /** In place of the emulated devices: TOML tables of devices of these names. */
   readonly devices?: (directory: string) => string;
   readonly names?: readonly Name[];
+  /** Further tables. */
+  readonly tables?: string;
 }
 
 export interface CopyPlant {
@@ -46,30 +49,49 @@ export interface CopyPlant {
   host(name: string, rights?: Partial<Record<Name, readonly Right[]>>): Promise<CopyHost>;
   /** Content of an emulated disk. */
   disk(name: Name): Buffer;
-  revoke(host: CopyHost): Promise<void>;
+  /** All that is on the media. */
+  media(): string;
+  /** Its keys, or the one for this device. */
+  revoke(host: CopyHost, name?: Name): Promise<void>;
+  /** The copy manager's clock goes on by so much. */
+  later(ms: number): void;
+  arbiter(): Arbiter;
+  /** Memory for rings that is not given back. */
+  arenas(): number;
+  /** All sessions end, and what is only in memory is gone. */
+  restart(): Promise<void>;
 }
+type Arbiter = NonNullable<Parameters<ReservationDesk["attach"]>[0]>;
 
 export async function startCopyPlant(t: ExecutionContext<unknown>, options: CopyPlantOptions = {}): Promise<CopyPlant> {
   const [directory, port] = [await tmpDir(t, "copies"), await freePort()];
   const names = options.names ?? (Object.keys(LUNS) as Name[]);
   const tables = (options.devices ?? emulated)(directory);
-  const config = parseConfig(configuration(tables, names, port), "gantry.toml");
+  const config = parseConfig(configuration(tables, names, port) + (options.tables ?? ""), "gantry.toml");
   const { ring, time, broker } = scene();
   const devices = new DeviceRegistry(native, config.device);
+  let [aheadMs, arenas] = [0, 0];
+  let arbiter: Arbiter | undefined;
   devices.start();
   for (const { name, type, transport } of config.device)
     if (type === "tape" && transport === "virtual") await devices.load(name, "T1", true);
   const servers = new Servers(
     {
-      native,
+      native: counting((change) => {
+        arenas += change;
+      }),
       devices,
       ring,
       time,
       store: new MemoryStore(),
-      clock: systemClock,
+      clock: { nowMs: () => systemClock.nowMs(), monotonicMs: () => systemClock.monotonicMs() + aheadMs },
       timers: systemTimers,
       log: silentLogger(),
-      desk: new ReservationDesk({ known: () => true, unload: async () => undefined }),
+      desk: {
+        attach: (made) => {
+          arbiter = made;
+        },
+      },
       onReservation: () => undefined,
       onWanted: () => undefined,
       publish: async () => undefined,
@@ -83,7 +105,7 @@ export async function startCopyPlant(t: ExecutionContext<unknown>, options: Copy
     await servers.stop();
     await devices.stop();
   });
-  const keys = new Map<CopyHost, Uint8Array[]>();
+  const keys = new Map<CopyHost, { readonly device: string; readonly id: Uint8Array }[]>();
   return {
     directory,
     port,
@@ -100,19 +122,34 @@ export async function startCopyPlant(t: ExecutionContext<unknown>, options: Copy
         const wanted = request({ holder, devices: [{ kind: "device", name: device }], rights: some });
         const issued = broker.issue(wanted, START_MS);
         await ring.install(issued.token);
-        keys.get(host)?.push(issued.content.id);
+        keys.get(host)?.push({ device, id: issued.content.id });
       }
       hosts.push(host);
       return host;
     },
-    revoke: async (host) => {
-      await ring.revoke(broker.revoke({ audience: ["bridge-7"], ids: keys.get(host) ?? [] }, START_MS).token);
+    media: () => mediaDigest(directory),
+    later: (ms) => {
+      aheadMs += ms;
+    },
+    arbiter: () => {
+      if (arbiter === undefined) throw new Error("no server can log in");
+      return arbiter;
+    },
+    arenas: () => arenas,
+    restart: async () => {
+      await Promise.all(hosts.map((host) => host.close()));
+      await servers.stop();
+      await servers.start();
+    },
+    revoke: async (host, name) => {
+      const some = (keys.get(host) ?? []).filter(({ device }) => (name ?? device) === device);
+      await ring.revoke(broker.revoke({ audience: ["bridge-7"], ids: some.map(({ id }) => id) }, START_MS).token);
     },
   };
 }
 
 /** Words of an answer: "good", "conflict", "5/26/09" (key/ASC/ASCQ in hexadecimal), "status 40". */
-export function words({ status, sense }: ScsiAnswer): string {
+export function words({ status, sense }: Pick<ScsiAnswer, "status" | "sense">): string {
   if (status === 0) return "good";
   if (status === 0x18) return "conflict";
   if (status !== 2) return `status ${status.toString(16)}`;

@@ -7,6 +7,7 @@ import { pairsOf, response } from "./iscsi-initiator.js";
 export interface Received {
   readonly header: Buffer;
   readonly answer: ReturnType<typeof response>;
+  readonly data: Buffer;
   readonly pairs: readonly string[];
 }
 
@@ -53,9 +54,9 @@ export class Wire {
       const padded = Math.ceil(length / 4) * 4;
       if (this.#bytes.length >= padded) {
         const header = Buffer.from(this.#bytes.subarray(0, 48));
-        const pairs = pairsOf(this.#bytes.subarray(48, length));
+        const data = Buffer.from(this.#bytes.subarray(48, length));
         this.#bytes = this.#bytes.subarray(padded);
-        return { header, answer: response(header), pairs };
+        return { header, answer: response(header), data, pairs: pairsOf(data) };
       }
       if (this.#ended) return undefined;
       await new Promise<void>((resolve) => {
