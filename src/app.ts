@@ -1,7 +1,6 @@
 // The object graph of the daemon: made in order, started in order, stopped in reverse. Each step may fail; what
 // was started before it is stopped again.
 import { randomUUID } from "node:crypto";
-import { hostname } from "node:os";
 import { issuerKey } from "./admit/issuer-key.js";
 import { jobGate } from "./admit/job-gate.js";
 import { tellingWrites } from "./admit/job-writes.js";
@@ -10,10 +9,10 @@ import { MediaDesk } from "./admit/media-desk.js";
 import { ReservationDesk } from "./admit/reservations/desk.js";
 import { ReservationTeller } from "./admit/reservations/teller.js";
 import { TrustedClock } from "./admit/trusted-clock.js";
+import { AllJobs } from "./control/all-jobs.js";
 import { ControlDoor } from "./control/door.js";
 import { DurableChunkStore } from "./control/durable-chunk-store.js";
 import { registerCommands } from "./control/job-commands.js";
-import { keyCount } from "./control/key-pages.js";
 import { ListReceiver } from "./control/list-receiver.js";
 import { listSourceOf } from "./control/list-source.js";
 import { ReportPublisher } from "./control/report-publisher.js";
@@ -22,12 +21,15 @@ import { JobQueue } from "./copy/job-queue.js";
 import { Journal } from "./copy/journal.js";
 import { runJob } from "./copy/run-job.js";
 import { checkSpec } from "./copy/spec-check.js";
+import { CopyBook } from "./copy-manager/book.js";
 import { DeviceRegistry } from "./device/registry.js";
 import { zoned } from "./fabric/lun-map.js";
 import type { Native } from "./native/types.js";
+import { copiesDoneEvent, type ServerEvent } from "./server-events.js";
 import { Servers } from "./servers.js";
 import { serverOptions, waitForRestart } from "./settings.js";
 import { lockState } from "./state-lock.js";
+import { statusOf } from "./status.js";
 import { type Clock, systemClock, systemTimers } from "./sys/clock.js";
 import type { Config } from "./sys/config.js";
 import { MOVER } from "./sys/config-fabric.js";
@@ -39,6 +41,8 @@ import { BUILT_MS, VERSION } from "./sys/version.js";
 
 const MIB = 1024 * 1024;
 const HOUSEKEEPING_MS = 60_000;
+/** Of the boot id, in the ids of copies. */
+const BOOT_PART = 8;
 
 export interface App {
   /** True while the MQTT server is connected. */
@@ -49,6 +53,9 @@ export interface App {
   stop(): Promise<void>;
   readonly devices: DeviceRegistry;
   readonly queue: JobQueue;
+  readonly copies: CopyBook;
+  /** Both. */
+  readonly jobs: AllJobs;
   readonly ring: KeyRing;
   readonly reservations: ReservationDesk;
   readonly servers: Servers;
@@ -155,13 +162,30 @@ async function start(
     newId: randomUUID,
   });
 
+  const publish = (event: ServerEvent): void => {
+    // Nobody waits for it: the lists say the same to who asks.
+    door.event(event).catch((error: unknown) => log.warn({ event: event.event, error }, "the broker was not told"));
+  };
+  const copies = new CopyBook({
+    clock,
+    timers: systemTimers,
+    log,
+    records: journal.copies,
+    keep: () => config.jobs.keep_reports,
+    boot: bootId.slice(0, BOOT_PART),
+    onProgress: (progress) => void door.progress(progress),
+    onReport: (jobId) => reports.changed(jobId),
+    onDone: (sum) => publish(copiesDoneEvent(sum)),
+  });
+  undo.push(() => copies.stop());
+  const jobs = new AllJobs(queue, copies);
+
   const teller = new ReservationTeller({
     clock,
     timers: systemTimers,
     tell: (event) => {
       log[event.severity === "warning" ? "warn" : "info"]({ event: event.event, ...event.details }, event.message);
-      // Nobody waits for it: reservation.list says the same to who asks.
-      door.event(event).catch((error: unknown) => log.warn({ error }, "the broker could not be told of a reservation"));
+      publish(event);
     },
   });
   undo.push(() => teller.stop());
@@ -181,6 +205,7 @@ async function start(
         queue.wake();
       },
       onWanted: (wanted) => teller.wanted(wanted),
+      book: copies,
       publish: (event) => door.event(event),
     },
     first,
@@ -213,31 +238,29 @@ async function start(
       if (problems.take()) log.warn({ error, topic: topic.slice(0, 200) }, "a message could not be handled");
     },
   });
-  const status = (): Record<string, unknown> => ({
-    bridge: bridgeId,
-    version: VERSION,
-    bootId,
-    host: hostname(),
-    node: process.versions.node,
-    startedMs,
-    uptimeS: Math.floor((clock.nowMs() - startedMs) / 1000),
-    mqtt: door.state.connected
-      ? `connected, MQTT ${door.state.protocol}`
-      : `not connected${door.state.error === undefined ? "" : `: ${messageOf(door.state.error)}`}`,
-    clock: time.fault() ?? "trusted",
-    keys: keyCount(ring),
-    devices: devices.all().map(({ name, type, transport }) => ({ name, type, transport })),
-    jobs: countBy(queue.list().map(({ state }) => state)),
-    servers: servers.facts() ?? "none can log in: there is no [iscsi] in the configuration",
-    lists: lists.all().length,
-    arenaBytes: arena.bytes,
-    arenaFreeBytes: arena.freeBytes(),
-    rssBytes: process.memoryUsage.rss(),
-  });
+  const status = (): Record<string, unknown> => {
+    const { state } = door;
+    return statusOf({
+      bridgeId,
+      bootId,
+      startedMs,
+      clock,
+      time,
+      state,
+      ring,
+      devices,
+      queue,
+      copies,
+      servers,
+      lists,
+      arena,
+    });
+  };
   const media = new MediaDesk({ devices, reservations, jobsOn: (device) => queue.jobsOn(device) });
-  registerCommands(door.router, { queue, ring, devices, reservations, media, status });
+  registerCommands(door.router, { jobs, queue, ring, devices, reservations, media, status });
   registerServerCommands(door.router, servers);
 
+  await copies.start();
   // Before jobs go on: what servers have reserved and kept over a loss of power is theirs.
   await servers.start();
   undo.push(() => servers.stop());
@@ -260,6 +283,8 @@ async function start(
     status,
     devices,
     queue,
+    copies,
+    jobs,
     ring,
     reservations,
     servers,
@@ -289,10 +314,4 @@ async function nextNumber(store: ReturnType<typeof openStore>, key: readonly str
   bytes.writeBigUInt64LE(next);
   await store.put(key, bytes);
   return next;
-}
-
-function countBy(states: readonly string[]): Record<string, number> {
-  const counts: Record<string, number> = {};
-  for (const state of states) counts[state] = (counts[state] ?? 0) + 1;
-  return counts;
 }

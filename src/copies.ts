@@ -3,6 +3,7 @@
 import { randomBytes } from "node:crypto";
 import type { PathKeeper, ThirdParty } from "./admit/paths.js";
 import { copyTuning } from "./copy/engine-options.js";
+import type { CopyBook } from "./copy-manager/book.js";
 import { CopyManager } from "./copy-manager/manager.js";
 import { CopyMemory } from "./copy-manager/memory.js";
 import { Tokens } from "./copy-manager/tokens.js";
@@ -27,6 +28,8 @@ export interface CopiesOptions {
   readonly settleWrites: (device: string) => void;
   /** A copy wrote on a disk. */
   readonly onWrote: (device: string, extents: readonly WrittenExtent[]) => void;
+  /** Told of every copy. */
+  readonly book?: Pick<CopyBook, "begun" | "ended" | "refused">;
   readonly clock: Clock;
   readonly timers: Timers;
   readonly log: Logger;
@@ -78,8 +81,9 @@ export class Copies {
       typeOf: (device) => devices.config(device).type,
       reserveOut: (nexus, device, cdb, list) => this.#reserveOut(nexus, device, cdb, list),
       onWrote: options.onWrote,
-      onBegin: () => undefined,
-      onEnd: () => undefined,
+      onBegin: (...begun) => options.book?.begun(...begun),
+      onEnd: (...ended) => options.book?.ended(...ended),
+      onRefused: (refused) => options.book?.refused(refused),
       clock,
       log,
     });

@@ -1,7 +1,11 @@
 // The Job: one copy that the bridge runs by itself. These are its types only; copy/ runs it.
 import type { VolumeIdentity } from "./list.js";
 
-export type JobType = "backup" | "restore" | "verify" | "clone" | "scrub";
+/** Those that the broker gives. */
+export type SubmittedType = "backup" | "restore" | "verify" | "clone" | "scrub";
+
+/** "copy": a third-party copy, which a server asked for by a command to one of its logical units. */
+export type JobType = SubmittedType | "copy";
 
 /** queued → running ⇄ paused → one of the ends. "rejected": it never started. */
 export type JobState =
@@ -30,7 +34,7 @@ export interface DiskRef {
 
 export interface JobSpec {
   readonly jobId: string;
-  readonly type: JobType;
+  readonly type: SubmittedType;
   /** Ids of installed keys that admit this job's legs. */
   readonly keys: readonly Uint8Array[];
   /** Larger goes first among queued jobs: 0–255, default 100, at most what the keys allow. */
@@ -99,6 +103,26 @@ export interface VolumeReport {
   readonly to: bigint;
 }
 
+/** Of a third-party copy: who asked for it, and what of it is done. */
+export interface CopyFacts {
+  readonly initiator: string;
+  /** The logical unit that the command came to. */
+  readonly lun: number;
+  /** "EXTENDED COPY(LID4)", "WRITE USING TOKEN" and so on. */
+  readonly command: string;
+  readonly listId?: number;
+  /** Devices that it has read, and changed, so far. */
+  readonly sources: readonly string[];
+  readonly destinations: readonly string[];
+  /** Segments, or ranges. */
+  readonly segments: number;
+  readonly segmentsDone: number;
+  /** The bridge does it, or has done it; false: the server was told of an error, and has to do what is missing itself. */
+  readonly offloaded: boolean;
+  /** What the server got instead of GOOD, in words. */
+  readonly sense?: string;
+}
+
 export interface JobProgress {
   readonly jobId: string;
   readonly type: JobType;
@@ -110,6 +134,8 @@ export interface JobProgress {
   readonly bytesPerS: bigint;
   readonly cartridge?: string;
   readonly tapeWaits: bigint;
+  /** Of type "copy": its members are segments, and its total is not known before the end. */
+  readonly copy?: CopyFacts;
 }
 
 /** Something on tape (or on a disk that was compared with it) that is not as it was written. */

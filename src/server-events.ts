@@ -2,6 +2,8 @@
 import type { PrivilegeFacts } from "./admit/privilege.js";
 import type { RefusalReport } from "./admit/refusals.js";
 import type { VolumeChange } from "./admit/volume.js";
+import type { DoneSum } from "./copy-manager/done-sums.js";
+import { byteSize } from "./sys/units.js";
 
 export interface ServerEvent {
   readonly event: string;
@@ -34,3 +36,16 @@ export const privilegeEvent = (facts: PrivilegeFacts, why: string): ServerEvent 
   message: `${facts.writer ?? "Nobody"} may write on ${facts.device}: ${why}.`,
   details: { ...facts, why },
 });
+
+export function copiesDoneEvent(sum: DoneSum): ServerEvent {
+  const { initiator, sources, destinations, count, bytes } = sum;
+  const from = sources.length === 0 ? "" : ` from ${sources.join(", ")}`;
+  const to = destinations.length === 0 ? "" : ` to ${destinations.join(", ")}`;
+  const what = count === 1 ? "a copy" : `${count} copies`;
+  return {
+    event: "copy.done",
+    severity: "info",
+    message: `${what} of ${byteSize(Number(bytes))}${from}${to} for ${initiator}.`,
+    details: { ...sum },
+  };
+}

@@ -16,6 +16,7 @@ import { ServerGrants } from "./admit/server-grants.js";
 import type { TrustedTime } from "./admit/trusted-clock.js";
 import { VolumeWatch } from "./admit/volume.js";
 import { Copies } from "./copies.js";
+import type { CopyBook } from "./copy-manager/book.js";
 import { flushDisk } from "./device/flush.js";
 import type { DeviceRegistry } from "./device/registry.js";
 import { Bridge, type BridgeSession, type SessionView } from "./fabric/bridge.js";
@@ -47,6 +48,8 @@ export interface ServersOptions {
   readonly onReservation: (facts: ReservationFacts, why: string) => void;
   /** The broker is asked whether a device is to be taken from who has it. */
   readonly onWanted: (wanted: Wanted) => void;
+  /** Told of third-party copies. */
+  readonly book?: Pick<CopyBook, "begun" | "ended" | "refused">;
   /** To the broker; resolves when it is delivered. */
   readonly publish: (event: ServerEvent) => Promise<void>;
 }

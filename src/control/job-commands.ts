@@ -4,17 +4,21 @@ import type { KeyRing } from "../admit/key-ring.js";
 import type { MediaDesk } from "../admit/media-desk.js";
 import type { ReservationDesk } from "../admit/reservations/desk.js";
 import type { Claimant } from "../admit/reservations/preemption.js";
+import { progressOf } from "../copy/copy-records.js";
 import type { JobQueue } from "../copy/job-queue.js";
 import type { DeviceRegistry } from "../device/registry.js";
 import { JOB_ENDS, type JobProgress, type JobReport, type JobState } from "../job.js";
 import { GantryError } from "../sys/errors.js";
+import type { AllJobs } from "./all-jobs.js";
 import { keyPage } from "./key-pages.js";
 import type { Router } from "./router.js";
 
 export interface CommandRoom {
   readonly media: Pick<MediaDesk, "load" | "unload">;
   readonly reservations: Pick<ReservationDesk, "list" | "clear" | "preempt">;
-  readonly queue: JobQueue;
+  readonly jobs: AllJobs;
+  /** Of manifests. */
+  readonly queue: Pick<JobQueue, "manifest">;
   readonly ring: KeyRing;
   readonly devices: DeviceRegistry;
   /** Facts about the daemon for status.get. */
@@ -22,41 +26,41 @@ export interface CommandRoom {
 }
 
 export function registerCommands(router: Router, room: CommandRoom): void {
-  const { queue, ring } = room;
-  const answer = (jobId: string): { jobId: string; state: JobState } => ({ jobId, state: queue.progress(jobId).state });
+  const { jobs, ring } = room;
+  const answer = (jobId: string): { jobId: string; state: JobState } => ({ jobId, state: jobs.progress(jobId).state });
   router
     .on("status.get", async () => room.status())
     .on("key.install", async ({ key, chap }) => ({ keyId: (await ring.install(key, chap)).key.id }))
     .on("key.revoke", async ({ order }) => ({ revoked: (await ring.revoke(order)).ids.length }))
     .on("key.list", async ({ after, limit }) => keyPage(ring, after ?? "", limit))
-    .on("job.submit", async (spec) => ({ jobId: spec.jobId, state: await queue.submit(spec) }))
+    .on("job.submit", async (spec) => ({ jobId: spec.jobId, state: await jobs.submit(spec) }))
     .on("job.cancel", async ({ jobId }) => {
-      await queue.cancel(jobId);
+      await jobs.cancel(jobId);
       return answer(jobId);
     })
     .on("job.pause", async ({ jobId }) => {
-      await queue.pause(jobId);
+      await jobs.pause(jobId);
       return answer(jobId);
     })
     .on("job.resume", async ({ jobId }) => {
-      await queue.resume(jobId);
+      await jobs.resume(jobId);
       return answer(jobId);
     })
     .on("job.rate", async ({ jobId, bytesPerS }) => {
-      await queue.rate(jobId, bytesPerS);
+      await jobs.rate(jobId, bytesPerS);
       return answer(jobId);
     })
-    .on("job.get", async ({ jobId }) => describe(queue.progress(jobId)))
-    .on("job.list", async ({ state, after, limit }) => jobPage(queue, state, after, limit))
+    .on("job.get", async ({ jobId }) => describe(jobs.progress(jobId)))
+    .on("job.list", async ({ state, after, limit }) => jobPage(jobs, state, after, limit))
     .on("job.forget", async ({ jobId }) => {
-      const forgotten = await queue.forget(jobId);
+      const forgotten = await jobs.forget(jobId);
       if (!forgotten) throw new GantryError("JOB_NOT_ENDED", `Job ${jobId} has not ended; cancel it first.`);
       return { jobId };
     })
     .on("manifest.get", async ({ jobId, offset, limit }) => ({
       jobId,
       offset,
-      ...queue.manifest(jobId, offset, limit),
+      ...room.queue.manifest(jobId, offset, limit),
     }))
     .on("reservation.list", async () => ({ reservations: room.reservations.list().map((facts) => ({ ...facts })) }))
     .on("reservation.clear", async ({ device }) => ({ was: { ...(await room.reservations.clear(device)) } }))
@@ -94,18 +98,19 @@ export function mediaFacts(devices: DeviceRegistry): Record<string, unknown>[] {
 }
 
 function describe(seen: JobProgress | JobReport): { progress: JobProgress; report?: JobReport } {
-  if (!("endedMs" in seen)) return { progress: seen };
-  const { jobId, type, state, bytesDone, bytesTotal, membersDone, membersTotal, bytesPerS, cartridge, tapeWaits } =
-    seen;
-  const progress = { jobId, type, state, bytesDone, bytesTotal, membersDone, membersTotal, bytesPerS, tapeWaits };
-  return { progress: cartridge === undefined ? progress : { ...progress, cartridge }, report: seen };
+  return "endedMs" in seen ? { progress: progressOf(seen), report: seen } : { progress: seen };
 }
 
 /** Jobs that have not ended first, then by age; a page starts after the job named. */
-export function jobPage(queue: JobQueue, state: JobState | undefined, after: string | undefined, limit: number) {
-  const jobs = queue
+export function jobPage(
+  all: Pick<AllJobs, "list" | "progress">,
+  state: JobState | undefined,
+  after: string | undefined,
+  limit: number,
+) {
+  const jobs = all
     .list()
-    .map(({ spec, submittedMs }) => ({ submittedMs, seen: describe(queue.progress(spec.jobId)).progress }))
+    .map(({ jobId, submittedMs }) => ({ submittedMs, seen: describe(all.progress(jobId)).progress }))
     .filter(({ seen }) => state === undefined || seen.state === state)
     .sort(
       (a, b) => rank(a.seen) - rank(b.seen) || a.submittedMs - b.submittedMs || (a.seen.jobId < b.seen.jobId ? -1 : 1),

@@ -13,7 +13,7 @@ export interface ReportDoor {
 }
 
 export interface ReportPublisherOptions {
-  readonly journal: Pick<Journal, "all" | "get" | "reports">;
+  readonly journal: Pick<Journal, "ended" | "reportOf" | "reports">;
   readonly door: () => ReportDoor;
   readonly log: Pick<Logger, "warn" | "info">;
 }
@@ -51,12 +51,12 @@ export class ReportPublisher {
     const ended = before === undefined || before.online ? undefined : before.bdSeq;
     for (const jobId of journal.reports.untold) this.#fresh.add(jobId);
     if (!journal.reports.provenBy(ended)) {
-      const kept = journal.all().filter(({ report }) => report !== undefined);
+      const kept = journal.ended();
       log.info({ reports: kept.length }, "the MQTT server may have lost reports; all are published again");
       // First, or a daemon that is killed half way would take the rest for told.
       await journal.reports.distrust().catch((error: unknown) => log.warn({ error }, messageOf(error)));
       if (turn !== this.#turn) return;
-      for (const { spec } of kept) this.#again.add(spec.jobId);
+      for (const { jobId } of kept) this.#again.add(jobId);
       this.#restoring = true;
     }
     this.#connection = connection;
@@ -95,10 +95,10 @@ export class ReportPublisher {
     this.#underWay.add(jobId);
     this.#again.delete(jobId);
     try {
-      const record = journal.get(jobId);
+      const report = journal.reportOf(jobId);
       // A job under this id that has not ended: the report that is kept there is of one that was forgotten.
-      if (record?.report === undefined) await door().clearReport(jobId);
-      else await door().report(record.report);
+      if (report === undefined) await door().clearReport(jobId);
+      else await door().report(report);
       // On another connection than it began on: it is not known yet what the server has, and told again then.
       const connection = this.#connection;
       if (connection !== undefined && stamp !== undefined) {

@@ -279,7 +279,7 @@ export class CopyManager {
 
   #fail(punt: Punt, error: unknown): void {
     if (error instanceof CopyRefusal) {
-      this.#refuse(punt, STATUS.CHECK_CONDITION, error.message, fixedCopySense(error.fault));
+      this.#refuse(punt, STATUS.CHECK_CONDITION, error.message, fixedCopySense(error.fault), error.details);
       return;
     }
     this.#options.log.error({ error }, "a third-party copy met a defect of the bridge");
@@ -287,10 +287,16 @@ export class CopyManager {
   }
 
   /** Answers a command that began no copy, and tells of it where one was asked for. */
-  #refuse(punt: Punt, status: number, problem: string, sense: Uint8Array = new Uint8Array(0)): void {
+  #refuse(
+    punt: Punt,
+    status: number,
+    problem: string,
+    sense: Uint8Array = new Uint8Array(0),
+    details?: RefusedCopy["details"],
+  ): void {
     this.#answer(punt.id, status, sense);
     const session = this.#options.session(punt.nexus);
-    const copy = session && refusedCopy(punt, session, { status, sense, problem });
+    const copy = session && refusedCopy(punt, session, { status, sense, problem, ...(details && { details }) });
     if (copy !== undefined) this.#options.onRefused?.(copy);
   }
 

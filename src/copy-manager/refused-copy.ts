@@ -10,6 +10,8 @@ export interface RefusalAnswer {
   readonly sense: Uint8Array;
   /** A sentence. */
   readonly problem: string;
+  /** The same for programs. */
+  readonly details?: Readonly<Record<string, unknown>>;
 }
 
 export interface RefusedCopy extends RefusalAnswer {

@@ -5,6 +5,7 @@ import type { JobReport } from "../job.js";
 import { JOB_ENDS } from "../job.js";
 import { GantryError } from "../sys/errors.js";
 import type { Store, StoreChange, StoreKey } from "../sys/store.js";
+import { CopyRecords } from "./copy-records.js";
 import {
   type Checkpoint,
   decodeRecord,
@@ -53,10 +54,12 @@ export class Journal {
   /** Jobs that ended, in that order; the wall clock may be set in between. */
   #ends = 0;
   readonly reports: ReportLedger;
+  readonly copies: CopyRecords;
 
   constructor(store: Store) {
     this.#store = store;
     this.reports = new ReportLedger(store);
+    this.copies = new CopyRecords(store, this.reports);
   }
 
   /** Reads every record; to be called once, before anything else. */
@@ -77,6 +80,17 @@ export class Journal {
 
   all(): readonly JobRecord[] {
     return [...this.#records.values()];
+  }
+
+  /** Of a job or a third-party copy that has ended. */
+  reportOf(jobId: string): JobReport | undefined {
+    return this.#records.get(jobId)?.report ?? this.copies.get(jobId)?.report;
+  }
+
+  /** Everything that has ended. */
+  ended(): readonly JobReport[] {
+    const both = [...this.#records.values(), ...this.copies.all()];
+    return both.flatMap(({ report }) => report ?? []);
   }
 
   /** Writes a record, new or changed. */

@@ -166,7 +166,7 @@ function fitting<T>(entries: readonly T[], textOf: (entry: T) => string): readon
 }
 
 /** Text of a tape or a device as a message may have it: well-formed, and not longer than this. */
-function inReport(text: string, bytes: number): string {
+export function inReport(text: string, bytes: number): string {
   const whole = text.replace(/\p{Surrogate}/gu, "\ufffd");
   // A character that is cut in two decodes as one that is wrong, which may be longer than what was left of it.
   return Buffer.byteLength(whole) <= bytes

@@ -72,6 +72,10 @@ show
   .description("all jobs that are remembered")
   .action(() => askPages("show jobs", "jobs", "jobId"));
 show
+  .command("copies")
+  .description("third-party copies of servers: those that run, the latest of the others, and why any was not done here")
+  .action(() => ask("show copies"));
+show
   .command("job <id>")
   .description("one job, with its report if it has ended")
   .action((id: string) => ask("show job", id));

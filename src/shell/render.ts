@@ -14,6 +14,7 @@ export function render(verb: string, result: unknown): string {
 /** The columns that matter in a list; everything is in --json and in the single view. */
 const COLUMNS: Readonly<Record<string, readonly string[]>> = {
   "show jobs": ["jobId", "type", "state", "bytesDone", "bytesTotal", "membersDone", "cartridge"],
+  "show copies": ["jobId", "who", "what", "from", "to", "bytes", "bytesPerS", "result"],
   "show keys": KEY_COLUMNS,
   "show sessions": ["initiator", "target", "peer", "sinceMs", "luns"],
   "show refusals": ["initiator", "device", "why", "command", "count", "lastMs"],

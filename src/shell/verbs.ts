@@ -2,20 +2,23 @@
 import type { KeyRing } from "../admit/key-ring.js";
 import type { MediaDesk } from "../admit/media-desk.js";
 import type { ReservationDesk } from "../admit/reservations/desk.js";
+import type { AllJobs } from "../control/all-jobs.js";
 import { jobPage, mediaFacts } from "../control/job-commands.js";
 import { keyPage } from "../control/key-pages.js";
 import { privilegeFacts, refusalFacts, type ServerRoom, sessionFacts } from "../control/server-commands.js";
-import type { JobQueue } from "../copy/job-queue.js";
+import type { CopyBook } from "../copy-manager/book.js";
 import type { DeviceRegistry } from "../device/registry.js";
 import { GantryError, messageOf } from "../sys/errors.js";
 import * as cdb from "../wire/cdb.js";
 import { decodeInquiry } from "../wire/inquiry.js";
+import { copyRows } from "./copy-rows.js";
 
 export interface ShellRoom {
   readonly media: Pick<MediaDesk, "load" | "unload">;
   readonly reservations: Pick<ReservationDesk, "list" | "clear">;
   readonly servers: ServerRoom;
-  readonly queue: JobQueue;
+  readonly jobs: AllJobs;
+  readonly copies: Pick<CopyBook, "latest">;
   readonly ring: KeyRing;
   readonly devices: DeviceRegistry;
   readonly status: () => Record<string, unknown>;
@@ -38,11 +41,12 @@ export const VERBS: ReadonlyMap<string, Verb> = new Map<string, Verb>([
   ["show privileges", ({ servers }) => privilegeFacts(servers)],
   ["privilege move", ({ servers }, [device, from, to]) => movePrivilege(servers, device, from, to)],
   ["reservation clear", ({ reservations }, [device, sure]) => clearReservation(reservations, device, sure)],
-  ["show jobs", ({ queue }, [after, limit]) => jobPage(queue, undefined, after, pageLimit(limit))],
-  ["show job", ({ queue }, [jobId]) => queue.progress(required(jobId))],
-  ["job cancel", ({ queue }, [jobId]) => queue.cancel(required(jobId))],
-  ["job pause", ({ queue }, [jobId]) => queue.pause(required(jobId))],
-  ["job resume", ({ queue }, [jobId]) => queue.resume(required(jobId))],
+  ["show jobs", ({ jobs }, [after, limit]) => jobPage(jobs, undefined, after, pageLimit(limit))],
+  ["show copies", ({ copies }) => copyRows(copies)],
+  ["show job", ({ jobs }, [jobId]) => jobs.progress(required(jobId))],
+  ["job cancel", ({ jobs }, [jobId]) => jobs.cancel(required(jobId))],
+  ["job pause", ({ jobs }, [jobId]) => jobs.pause(required(jobId))],
+  ["job resume", ({ jobs }, [jobId]) => jobs.resume(required(jobId))],
 ]);
 
 /** Jobs or keys in one answer: with the longest names there are, far less than a line holds. */

@@ -137,6 +137,11 @@ export const ERRORS = {
     "As many keys are installed as the configuration allows; revoke some or raise the limit.",
   ),
   KEY_SIGNATURE_WRONG: row("refused", "The signature does not match: the key was changed on the way or is forged."),
+  // copy-manager
+  COPY_INTERRUPTED: row(
+    "state",
+    "The daemon ended while a third-party copy ran, by a stop or a loss of power; the server that asked for it was told, or lost its session, and has to ask again.",
+  ),
   // wire
   CBOR_INVALID: row("input", "The bytes are not CBOR in the strict form that keys use."),
   COPY_REFUSED: row(

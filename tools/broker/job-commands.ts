@@ -1,7 +1,7 @@
 // gantry-broker backup, restore, verify, scrub, clone; job cancel, pause, resume, rate, show.
 import { randomUUID } from "node:crypto";
 import type { Command } from "commander";
-import type { JobReport, JobType } from "../../src/job.js";
+import type { JobReport, SubmittedType } from "../../src/job.js";
 import { Glist } from "../agent/glist.js";
 import { duration, globals, homeOf, print, withBridge } from "./common.js";
 import { issueKey } from "./key-commands.js";
@@ -85,7 +85,7 @@ export function addJobCommands(program: Command): void {
 }
 
 /** One job from key to report: issues the key, sends the lists, submits, follows, prints. */
-async function job(type: JobType, flags: JobFlags, command: Command): Promise<void> {
+async function job(type: SubmittedType, flags: JobFlags, command: Command): Promise<void> {
   const jobId = flags.id ?? `${type}-${randomUUID()}`;
   const list = flags.list === undefined ? undefined : await Glist.open(flags.list);
   const toList = flags.toList === undefined ? undefined : await Glist.open(flags.toList);
@@ -107,7 +107,7 @@ async function job(type: JobType, flags: JobFlags, command: Command): Promise<vo
 }
 
 interface JobWork {
-  readonly type: JobType;
+  readonly type: SubmittedType;
   readonly jobId: string;
   readonly flags: JobFlags;
   readonly list: Glist | undefined;

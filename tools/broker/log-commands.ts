@@ -61,7 +61,8 @@ function line(job: Logged): string {
   const state =
     job.state === "submitted" ? "INCOMPLETE" : job.state === "succeeded" ? job.state : job.state.toUpperCase();
   const failure = (job.failure as { message?: string } | undefined)?.message;
-  return `${new Date(job.atMs).toISOString()}  ${state.padEnd(10)}  ${job.bridge}  ${job.jobId}${failure === undefined ? "" : `\n    ${failure}`}`;
+  const asker = (job.copy as { initiator?: string } | undefined)?.initiator;
+  return `${new Date(job.atMs).toISOString()}  ${state.padEnd(10)}  ${job.bridge}  ${job.jobId}${asker === undefined ? "" : `  for ${asker}`}${failure === undefined ? "" : `\n    ${failure}`}`;
 }
 
 async function serve(bridges: readonly string[], command: Command): Promise<void> {
@@ -93,8 +94,9 @@ async function serve(bridges: readonly string[], command: Command): Promise<void
         if (known.has(report.jobId)) return;
         known.add(report.jobId);
         home.append(JOB_LOG, { atMs: Date.now(), bridge: bridgeId, ...report });
+        const asker = report.copy === undefined ? "" : ` for ${report.copy.initiator}`;
         log(
-          `${bridgeId} job ${report.jobId} ended: ${report.state}${report.failure === undefined ? "" : `, ${report.failure.message}`}`,
+          `${bridgeId} job ${report.jobId}${asker} ended: ${report.state}${report.failure === undefined ? "" : `, ${report.failure.message}`}`,
         );
       },
     });

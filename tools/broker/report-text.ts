@@ -1,6 +1,6 @@
 // A report as a person reads it.
 
-import type { JobReport } from "../../src/job.js";
+import type { CopyFacts, JobReport } from "../../src/job.js";
 import { byteSize } from "../../src/sys/units.js";
 
 export function reportText(report: JobReport): string {
@@ -10,13 +10,15 @@ export function reportText(report: JobReport): string {
     ["ended", `${report.state}, ${new Date(report.endedMs).toISOString()}, after ${seconds.toFixed(1)} s`],
     [
       "moved",
-      `${byteSize(Number(report.bytesDone))} at ${byteSize(Number(report.bytesPerS))}/s, ${report.membersDone} of ${report.membersTotal} members`,
-    ],
-    [
-      "waits",
-      `tape waited ${report.tapeWaits} times (${report.tapeWaitMs} ms); source held back ${report.sourceWaitMs} ms`,
+      `${byteSize(Number(report.bytesDone))} at ${byteSize(Number(report.bytesPerS))}/s, ${report.membersDone} of ${report.membersTotal} ${report.copy === undefined ? "members" : "segments"}`,
     ],
   ];
+  if (report.copy !== undefined) lines.push(...copyLines(report.copy));
+  else
+    lines.push([
+      "waits",
+      `tape waited ${report.tapeWaits} times (${report.tapeWaitMs} ms); source held back ${report.sourceWaitMs} ms`,
+    ]);
   for (const volume of report.volumes) {
     lines.push([
       "cartridge",
@@ -39,4 +41,16 @@ export function reportText(report: JobReport): string {
   for (const { member, reason } of report.miscompares.slice(0, 20)) lines.push(["differs", `${member}: ${reason}`]);
   if (report.failure !== undefined) lines.push(["failure", `${report.failure.message} (${report.failure.code})`]);
   return lines.map(([name, text]) => `${name.padEnd(10)} ${text}`).join("\n");
+}
+
+/** Who asked for a third-party copy, for what, and what it was told. */
+export function copyLines(copy: CopyFacts): [string, string][] {
+  const { initiator, lun, command, listId, sources, destinations, offloaded, sense } = copy;
+  const names = (devices: readonly string[]): string => (devices.length === 0 ? "nothing" : devices.join(", "));
+  const list = listId === undefined ? "" : `, list id ${listId}`;
+  return [
+    ["asked by", `${initiator}, ${command} to its LUN ${lun}${list}`],
+    ["devices", `from ${names(sources)} to ${names(destinations)}`],
+    ["offloaded", offloaded ? "yes" : `no: ${sense ?? "nobody was told"}`],
+  ];
 }

@@ -8,10 +8,11 @@ import { anyMap, big, bytes, flag, INT64_MAX, list, map, name, oneOf, text, time
 const MAX = Number.MAX_SAFE_INTEGER;
 
 const STATES = ["queued", "running", "paused", "succeeded", "failed", "cancelled", "rejected", "timed-out"] as const;
-const TYPES = ["backup", "restore", "verify", "clone", "scrub"] as const;
+const SUBMITTED = ["backup", "restore", "verify", "clone", "scrub"] as const;
 
 export const jobState = oneOf(STATES);
-export const jobType = oneOf(TYPES);
+/** Of progress and reports: a copy is asked for by a server's command, and by no message. */
+const jobType = oneOf([...SUBMITTED, "copy"]);
 
 /** Id of a key (CWT claim cti). */
 export const keyId = bytes(8, 32);
@@ -42,7 +43,7 @@ const optionsSchema = map({
 /** Fields of a JobSpec; options may be left out. Which of them a type needs is for jobSpecSchema. */
 const specEntries = {
   jobId: name,
-  type: jobType,
+  type: oneOf(SUBMITTED),
   keys: list(keyId, 16, 1),
   priority: v.optional(whole(0, 255), 100),
   disk: v.exactOptional(disk),
@@ -85,6 +86,22 @@ export const jobSpecSchema = v.pipe(
   }),
 );
 
+/** Names of devices in one report of a copy. */
+const COPY_DEVICES = 64;
+
+const copySchema = map({
+  initiator: text(223),
+  lun: whole(0, MAX),
+  command: text(64),
+  listId: v.exactOptional(whole(0, 0xffffffff)),
+  sources: list(text(64), COPY_DEVICES),
+  destinations: list(text(64), COPY_DEVICES),
+  segments: whole(0, MAX),
+  segmentsDone: whole(0, MAX),
+  offloaded: flag,
+  sense: v.exactOptional(text(1024)),
+});
+
 const progressEntries = {
   jobId: name,
   type: jobType,
@@ -96,6 +113,7 @@ const progressEntries = {
   bytesPerS: uint64,
   cartridge: v.exactOptional(text(64)),
   tapeWaits: uint64,
+  copy: v.exactOptional(copySchema),
 };
 
 export const jobProgressSchema = map(progressEntries);

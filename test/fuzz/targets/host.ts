@@ -46,13 +46,14 @@ const unknownJob = (jobId: string): never => {
 };
 /** A room in which there is nothing; the verbs' own work is for other tests. */
 const ROOM = {
-  queue: {
+  jobs: {
     list: () => [],
     progress: unknownJob,
     cancel: async (jobId: string) => unknownJob(jobId),
     pause: async (jobId: string) => unknownJob(jobId),
     resume: async (jobId: string) => unknownJob(jobId),
   },
+  copies: { latest: () => ({ running: [], ended: [] }) },
   ring: { keys: () => [] },
   devices: { all: () => [] },
   status: () => ({}),

@@ -10,12 +10,12 @@ import { silentLogger } from "../../../src/sys/log.js";
 import { tmpDir } from "../../lib/tmp.js";
 
 const jobs = Array.from({ length: 1200 }, (_, index) => ({
-  spec: { jobId: `job-${index}` },
+  jobId: `job-${index}`,
   submittedMs: index,
 }));
 let answered = 0;
 const room = {
-  queue: {
+  jobs: {
     list: () => jobs,
     progress: (jobId: string) => ({ jobId, state: "succeeded", endedMs: 1, lost: ["x".repeat(100_000)] }),
   },
@@ -63,7 +63,7 @@ test("jobs come in pages without what only a single one is shown with", async (t
   }
   t.deepEqual(
     seen,
-    jobs.map(({ spec }) => spec.jobId),
+    jobs.map(({ jobId }) => jobId),
   );
   const [wrong] = await ask(path, toLine({ verb: "show jobs", args: ["job-1", "501"] }));
   t.is(wrong?.error.code, "SHELL_VERB");
