@@ -51,8 +51,8 @@ void ReadUnits(Napi::Array list, std::vector<gt_copy_lu> &units, std::vector<Nap
 }
 
 // startCopy(arena, units, ringBytes, tapeBlockBytes, sourceBlockBytes, ioBytes, depth, sha256, zeroFill, sourceCrcs,
-//   keepMember, streamOffset, tapeObject, digest | null, checkpointBytes, checkpointMs, bytesPerS, commandTimeoutMs,
-//   tapeTimeoutMs, retryLimit, busyLimitMs, onEvents)
+//   keepMember, leaveCached, streamOffset, tapeObject, digest | null, checkpointBytes, checkpointMs, bytesPerS,
+//   commandTimeoutMs, tapeTimeoutMs, retryLimit, busyLimitMs, onEvents)
 Napi::Value StartCopy(const Napi::CallbackInfo &info) {
   Args args(info);
   Napi::Value arena = args.Next();
@@ -70,6 +70,7 @@ Napi::Value StartCopy(const Napi::CallbackInfo &info) {
   options.zero_fill = args.Bool();
   options.source_crcs = args.Bool();
   options.keep_member = args.Bool();
+  options.leave_cached = args.Bool();
   options.stream_offset = args.U64();
   options.tape_object = args.U64();
   if (!UnpackDigest(args.ByteView(), &options.digest))

@@ -28,7 +28,7 @@ bool gt_scatter_flush(gt_copy *copy, uint8_t lu) {
   gt_scatter *s = &copy->scatter;
   if (!s->dirty[lu]) return true;
   s->dirty[lu] = false;
-  if (copy->lus[lu].type != 1) return flush_disk(copy, lu);
+  if (copy->lus[lu].type != 1) return copy->options.leave_cached || flush_disk(copy, lu);
   gt_verdict verdict = gt_tape_filemarks(&s->lane, lu, 0);
   if (verdict != GT_FINE && verdict != GT_EARLY_WARNING) {
     gt_scatter_fail(copy, &s->lane.single);

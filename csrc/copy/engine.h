@@ -123,16 +123,18 @@ typedef struct gt_copy_options {
   uint32_t source_block_bytes; /* 1 … 8 MiB: largest block expected on a source tape; 0: tape_block_bytes */
   uint32_t io_bytes;           /* largest disk transfer wanted; 0: 1 MiB */
   uint16_t depth;              /* disk commands outstanding on each side; 0: 16 */
-  bool keep_member;          /* the member that is open at the program's end goes on in another run: it is not closed */
-  bool source_crcs;          /* BLOCK_CRCS of the blocks that a tape source gave, too */
-  bool sha256;               /* SHA-256 of each tagged member, besides CRC32C */
-  bool zero_fill;            /* medium errors of a disk source: record, fill with zeros, go on */
-  uint64_t stream_offset;    /* stream position of the first byte of this run (for events) */
-  uint64_t tape_object;      /* logical object number at which the tape stands */
-  gt_digest_state digest;    /* digest in progress at stream_offset; tag 0: none */
-  uint64_t checkpoint_bytes; /* destination bytes between checkpoints; 0: none but the last */
-  uint32_t checkpoint_ms;    /* or this much time since the last one; 0: by bytes only */
-  uint64_t bytes_per_s;      /* bandwidth limit; 0: none */
+  bool keep_member;  /* the member that is open at the program's end goes on in another run: it is not closed */
+  bool leave_cached; /* what a destination disk has taken may stay in its cache, as with a WRITE: it is not flushed,
+                        and "on the medium" means that the disk has it */
+  bool source_crcs;  /* BLOCK_CRCS of the blocks that a tape source gave, too */
+  bool sha256;       /* SHA-256 of each tagged member, besides CRC32C */
+  bool zero_fill;    /* medium errors of a disk source: record, fill with zeros, go on */
+  uint64_t stream_offset;        /* stream position of the first byte of this run (for events) */
+  uint64_t tape_object;          /* logical object number at which the tape stands */
+  gt_digest_state digest;        /* digest in progress at stream_offset; tag 0: none */
+  uint64_t checkpoint_bytes;     /* destination bytes between checkpoints; 0: none but the last */
+  uint32_t checkpoint_ms;        /* or this much time since the last one; 0: by bytes only */
+  uint64_t bytes_per_s;          /* bandwidth limit; 0: none */
   uint32_t command_timeout_ms;   /* disk; 0: 30000 */
   uint32_t tape_timeout_ms;      /* tape data and filemarks; 0: 900000 */
   uint32_t tape_start_ms;        /* a tape is started this long after its first block was there, however much there is

@@ -79,6 +79,8 @@ export async function runData(
           tapeBlockBytes: step.tapeBlockBytes || step.sourceBlockBytes || NO_TAPE_BLOCK,
           sourceBlockBytes: step.sourceBlockBytes,
           ...(tapeObject !== undefined && { tapeObject }),
+          // As after a WRITE of its own, it is for the server to say when the disk's cache has to be on the medium.
+          leaveCached: true,
           checkpointBytes: 0n,
           checkpointMs: 0,
         },

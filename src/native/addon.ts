@@ -142,6 +142,7 @@ export interface Addon {
     zeroFill: boolean,
     sourceCrcs: boolean,
     keepMember: boolean,
+    leaveCached: boolean,
     streamOffset: bigint,
     tapeObject: bigint,
     digest: Uint8Array | null,

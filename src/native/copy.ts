@@ -130,6 +130,7 @@ export function startCopy(addon: Addon, options: CopyOptions, onEvents: () => vo
       flag("zeroFill", options.zeroFill),
       flag("sourceCrcs", options.sourceCrcs),
       flag("keepMember", options.keepMember),
+      flag("leaveCached", options.leaveCached),
       wide("streamOffset", options.streamOffset, 0n),
       wide("tapeObject", options.tapeObject, 0n),
       options.digest === undefined ? null : bytes("digest", options.digest, DIGEST_BYTES, DIGEST_BYTES),

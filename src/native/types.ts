@@ -195,6 +195,8 @@ export interface CopyOptions {
   readonly sourceCrcs?: boolean;
   /** The member that is open at the end goes on in another run: no digest of it is told yet. */
   readonly keepMember?: boolean;
+  /** What a destination disk has taken may stay in its cache, as with a WRITE: it is not told to synchronize it. */
+  readonly leaveCached?: boolean;
   readonly streamOffset?: bigint;
   readonly tapeObject?: bigint;
   readonly digest?: DigestState;

@@ -157,3 +157,24 @@ test("a segment that cannot be held is refused", async (t) => {
   await closeAll(source);
   arena.close();
 });
+
+test("a disk's cache is synchronized at the end, or left to who asked for the copy", async (t) => {
+  const arena = native.createArena(16n << 20n);
+  for (const leaveCached of [false, true]) {
+    const [from, to] = [await filledDisk(), await filledDisk()];
+    to.device.inject({ opcode: 0x91, count: 1000, status: 2, key: 4, asc: 0x44 });
+    const size = BigInt(BLOCKS * BLOCK);
+    const program = new ProgramBuilder().extent("gather", 0, 0n, size).extent("scatter", 1, 0n, size).take();
+    const { copy, done } = run(native, arena, [from.unit, to.unit], { leaveCached });
+    copy.append(program.gather, program.scatter, program.inline);
+    copy.finish();
+    const { result, failed, streamOffset } = await done;
+    t.is(result, leaveCached ? "ok" : "device-error");
+    t.is(failed?.cdb[0], leaveCached ? undefined : 0x91);
+    t.is(streamOffset, leaveCached ? size : 0n);
+    t.deepEqual(readFileSync(to.path), from.content);
+    await copy.close();
+    await closeAll(from, to);
+  }
+  arena.close();
+});
