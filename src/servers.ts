@@ -213,7 +213,7 @@ export class Servers {
       settleWrites: (device) => gate().volumes.look(device),
       onWrote: (device, extents) => {
         const { keeper, volumes } = gate();
-        volumes.wrote(device, extents);
+        volumes.wrote(device, extents, true);
         if (devices.config(device).tell_readers) keeper.mediumChanged(device, true);
       },
     });

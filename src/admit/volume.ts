@@ -67,12 +67,12 @@ export class VolumeWatch {
     this.#arm();
   }
 
-  /** Somebody who is no server wrote there. */
-  wrote(device: string, extents: readonly WrittenExtent[]): void {
+  /** Somebody who is no server wrote there. @param often and will soon again, so that it is told with the next look */
+  wrote(device: string, extents: readonly WrittenExtent[], often = false): void {
     if (this.#stopped || extents.length === 0) return;
     const volume = this.#volume(device);
     volume.pending = mergeExtents([...volume.pending, ...extents], EXTENTS_MAX);
-    if (!volume.busy) void this.#publish(device, volume);
+    if (!volume.busy && !often) void this.#publish(device, volume);
     this.#arm();
   }
 

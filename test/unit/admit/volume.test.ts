@@ -70,6 +70,21 @@ test("changes are told in order with rising numbers, and none while nothing is w
   t.deepEqual(told, ["disk0", "disk0"]);
 });
 
+test("what is written often is told together, whoever wrote it", async (t) => {
+  const { clock, written, sent, made } = watch();
+  made.changed();
+  for (let lba = 0; lba < 32; lba += 8) made.wrote("disk0", [extent(lba, 8)], true);
+  written.push(extent(32, 8));
+  t.deepEqual(sent, []);
+  clock.advance(50);
+  await turn();
+  t.deepEqual(sent, [{ device: "disk0", sequence: 1, extents: [extent(0, 40)] }]);
+  made.wrote("other", [extent(0, 1)], true);
+  clock.advance(50);
+  await turn();
+  t.deepEqual(sent[1], { device: "other", sequence: 1, extents: [extent(0, 1)] });
+});
+
 test("while a message is under way changes are joined; one that failed is sent again with them", async (t) => {
   const { clock, written, sent, way, made } = watch();
   made.changed();
