@@ -9,6 +9,7 @@ import { measureCopy } from "./copy.js";
 import { measureIdle } from "./idle.js";
 import { measureList } from "./list.js";
 import { type Row, table } from "./row.js";
+import { measureXcopy } from "./xcopy.js";
 
 export interface BenchOptions {
   /** A folder of the suite's own in memory. */
@@ -28,7 +29,9 @@ const SUITES: Readonly<Record<string, (options: BenchOptions) => Promise<readonl
   copy: measureCopy,
   idle: measureIdle,
   list: measureList,
+  xcopy: measureXcopy,
 };
+const MIB = { usual: 512, xcopy: 1024, quick: 32 } as const;
 const RUNS_MIN = 5;
 const EXTENTS_MIN = 3;
 const EXTENTS_MAX = 7;
@@ -62,7 +65,7 @@ try {
     );
   const rows = await measure({
     folder,
-    mib: whole("mib", values.mib ?? (quick ? "32" : "512"), 16, 4096),
+    mib: whole("mib", values.mib ?? String(MIB[quick ? "quick" : suite === "xcopy" ? "xcopy" : "usual"]), 16, 4096),
     runs: whole("runs", values.runs ?? String(quick ? 1 : RUNS_MIN), quick ? 1 : RUNS_MIN, 1000),
     quick,
     extents: whole("extents", values.extents, EXTENTS_MIN, EXTENTS_MAX),
