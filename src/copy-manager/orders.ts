@@ -10,6 +10,9 @@ import { type Asker, resolveUnits } from "./resolver.js";
 import { runSteps } from "./run-list.js";
 import { populate, type TokenPlant, writeUsing } from "./run-tokens.js";
 
+/** A copy onto itself goes backwards in pieces of one command each; longer ones bring nothing. */
+const PIECE_BYTES = 65_536;
+
 export interface Order {
   readonly facts: Pick<OperationFacts, "usage" | "listId" | "background" | "segments">;
   /** G_SENSE: also the end without an error has sense data (SPC-4 6.4.3). */
@@ -57,8 +60,9 @@ function copyOrder(data: Uint8Array, form: CopyForm, asker: Asker, plant: TokenP
     run: async (active) => {
       const used: ActiveCopy["used"] = (device, access) => active.used(device, access);
       const lookup = await resolveUnits(list, asker, plant.units, used);
+      const transferBytes = Math.min(plant.units.transferBytes, plant.tuning().ioBytes || PIECE_BYTES, PIECE_BYTES);
       // One byte more than can be held: that it has no room is how the operation learns that something was left out.
-      await runSteps(planCopy(list, lookup, { heldBytes: COPY_LIMITS.heldBytes + 1 }), active, plant);
+      await runSteps(planCopy(list, lookup, { heldBytes: COPY_LIMITS.heldBytes + 1, transferBytes }), active, plant);
       return "done";
     },
   };

@@ -1,7 +1,7 @@
 // A data step, carried out: one run of the engine, on handles of its own, and how it ended in the terms of SPC-4 5.17.7.4:
 // the segment that was under way, what of it is not written, and what the device said.
 import { type DoneEvent, type RunControl, runCopy } from "../copy/copy-run.js";
-import { ProgramBuilder } from "../native/program.js";
+import { HELD_MAX, ProgramBuilder } from "../native/program.js";
 import type { CopyOptions, CopyStats, Native } from "../native/types.js";
 import { SENSE_KEY } from "../wire/names.js";
 import { ASC, type CopyAsc, CopyRefusal } from "../wire/xcopy/refusal.js";
@@ -56,6 +56,7 @@ export async function runData(
   const bytes = step.scatter.reduce((sum, part) => sum + part.bytes, 0n);
   if (bytes === 0n) return { bytes: 0n, cancelled: false };
   const handles = await leaseAll(step, plant.units);
+  const carried: Uint8Array[] = [];
   let sound = false;
   try {
     const ringBytes = ringFor(step, bytes, plant.memory.bytes);
@@ -68,7 +69,7 @@ export async function runData(
         next: async () => pieces.shift() ?? null,
         onEvent: (event) => {
           if (event.type !== "held") return;
-          if (event.cookie === CARRY) keeper.carried = event.data;
+          if (event.cookie === CARRY) carried.push(event.data);
           else keeper.onHeld(event.data);
         },
         copy: {
@@ -87,6 +88,7 @@ export async function runData(
       });
     });
     sound = done.result === "ok";
+    if (carried.length > 0) keeper.carried = new Uint8Array(Buffer.concat(carried));
     return endOf(done, writtenOf(done, stats), step);
   } finally {
     await Promise.all(handles.all.map((leased) => plant.units.giveBack(leased, sound)));
@@ -149,7 +151,7 @@ function programOf({ gather, scatter }: DataStep, handles: Handles, carried: Uin
       const options = { keep: true, held };
       program.extent("scatter", of(handles.scatter, part.device), part.lba, bytes, 0, part.skip, options);
     } else if (part.op === "tape") program.tape("scatter", of(handles.scatter, part.device), bytes, 0, { held });
-    else if (part.op === "carry") program.hold(bytes, CARRY);
+    else if (part.op === "carry") hold(program, bytes);
     else program.discard(bytes, 0, { held });
   }
   return program.take();
@@ -165,17 +167,25 @@ export function writtenOf({ streamOffset, failed }: DoneEvent, stats: Pick<CopyS
   return streamOffset > stats.streamOffset ? streamOffset : stats.streamOffset;
 }
 
+/** In as many pieces as the engine wants; they come back in order. */
+function hold(program: ProgramBuilder, bytes: bigint): void {
+  const most = BigInt(HELD_MAX);
+  for (let left = bytes; left > 0n; left -= most) program.hold(left < most ? left : most, CARRY);
+}
+
 function endOf(done: DoneEvent, bytes: bigint, step: DataStep): StepEnd {
   if (done.result === "ok") return { bytes, cancelled: false };
   if (done.result === "cancelled") return { bytes, cancelled: true };
   return { bytes, cancelled: false, refusal: refusalOf(done, underWay(step, bytes)) };
 }
 
+const NO_SEGMENT: StepSegment = { segment: 0, end: 0n, later: 0n, unitBytes: 1 };
+
 /** The first segment that is not whole, and how much of it is missing. */
 function underWay({ segments }: DataStep, bytes: bigint): { readonly segment: number; readonly residual: bigint } {
-  const at = segments.find(({ end }) => end > bytes) ?? (segments.at(-1) as StepSegment);
+  const at = segments.find(({ end, later }) => end > bytes || later > 0n) ?? segments.at(-1) ?? NO_SEGMENT;
   const unit = BigInt(at.unitBytes);
-  const left = at.end > bytes ? at.end - bytes : 0n;
+  const left = (at.end > bytes ? at.end - bytes : 0n) + at.later;
   return { segment: at.segment, residual: (left + unit - 1n) / unit };
 }
 

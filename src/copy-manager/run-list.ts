@@ -6,7 +6,7 @@ import { failureOf } from "./resolver.js";
 import { type ReserveOut, runCommand } from "./run-commands.js";
 import { type DataKeeper, type RunPlant, runData, type StepEnd } from "./run-data.js";
 import { runImage } from "./run-image.js";
-import type { CopyStep, DataStep } from "./steps.js";
+import type { CopyStep, DataStep, StepSegment } from "./steps.js";
 
 export interface ListPlant extends RunPlant {
   readonly reserveOut: ReserveOut;
@@ -31,7 +31,7 @@ export async function runSteps(steps: Iterable<CopyStep>, active: ActiveCopy, pl
 async function runStep(step: CopyStep, active: ActiveCopy, plant: ListPlant, keeper: DataKeeper): Promise<StepEnd> {
   switch (step.kind) {
     case "data":
-      active.stepBegins(step.segments.map(({ end }) => end));
+      active.stepBegins(completed(step).map(({ end }) => end));
       try {
         return await runData(step, plant, active.control, keeper);
       } finally {
@@ -58,6 +58,8 @@ function tellWrites({ scatter }: DataStep, plant: ListPlant): void {
 }
 
 const firstOf = (step: CopyStep): number => (step.kind === "data" ? (step.segments[0]?.segment ?? 0) : step.segment);
-const segmentsOf = (step: CopyStep): number => (step.kind === "data" ? step.segments.length : 1);
+/** Segments of which no later step has a part. */
+const completed = ({ segments }: DataStep): readonly StepSegment[] => segments.filter(({ later }) => later === 0n);
+const segmentsOf = (step: CopyStep): number => (step.kind === "data" ? completed(step).length : 1);
 const doneOf = (step: CopyStep, { bytes }: StepEnd): number =>
-  step.kind === "data" ? step.segments.filter(({ end }) => end <= bytes).length : 0;
+  step.kind === "data" ? completed(step).filter(({ end }) => end <= bytes).length : 0;

@@ -7,8 +7,9 @@ import type { ScsiUnit } from "../device/scsi-unit.js";
 import { openTapeAsItIs, type TapeDrive } from "../device/tape-drive.js";
 import type { CopyLu } from "../native/types.js";
 import type { Timers } from "../sys/clock.js";
-import { inquiry } from "../wire/cdb.js";
+import { inquiry, testUnitReady } from "../wire/cdb.js";
 import { VPD } from "../wire/inquiry.js";
+import { STATUS } from "../wire/names.js";
 import { type BinaryDesignator, decodeDesignators } from "../wire/xcopy/designator.js";
 import type { CopyUnit } from "./steps.js";
 
@@ -35,6 +36,7 @@ export class CopyUnits {
   readonly #designators = new Map<string, Promise<readonly BinaryDesignator[]>>();
   readonly #idle = new Map<string, Leased[]>();
   readonly #blockBytes = new Map<string, number>();
+  #transferBytes = Number.MAX_SAFE_INTEGER;
   #timer: (() => void) | undefined;
   #stopped = false;
 
@@ -62,8 +64,17 @@ export class CopyUnits {
 
   /** A handle for one copy, until it is given back. Rejects with what the device says: DEVICE_… */
   async lease(device: string): Promise<Leased> {
-    const idle = this.#idle.get(device)?.pop();
-    return idle ?? this.#open(device);
+    const idle = this.#idle.get(device);
+    for (let leased = idle?.pop(); leased !== undefined; leased = idle?.pop()) {
+      if (await isAsItWas(leased)) return leased;
+      await leased.unit.close();
+    }
+    return this.#open(device);
+  }
+
+  /** Bytes that every disk which was opened takes with one command. */
+  get transferBytes(): number {
+    return this.#transferBytes;
   }
 
   /** @param sound false: the last command on it did not end well, and nobody knows why */
@@ -101,6 +112,9 @@ export class CopyUnits {
     try {
       const leased = await (this.#options.devices.config(device).type === "tape" ? openTape(unit) : openBlocks(unit));
       this.#blockBytes.set(device, leased.facts.blockBytes);
+      const { maxIoBytes, lu } = leased.copyLu;
+      if (leased.facts.type === "disk")
+        this.#transferBytes = Math.min(this.#transferBytes, maxIoBytes || lu.maxTransferBytes, lu.maxTransferBytes);
       return leased;
     } catch (error) {
       await unit.close();
@@ -118,6 +132,16 @@ export class CopyUnits {
     } finally {
       await unit.close();
     }
+  }
+}
+
+/** A unit attention waits for whoever has not used a unit for a while: it may have another medium, or other blocks. */
+async function isAsItWas({ unit }: Leased): Promise<boolean> {
+  try {
+    const { outcome, status } = await unit.lu.execute(testUnitReady());
+    return outcome === "delivered" && status === STATUS.GOOD;
+  } catch {
+    return false;
   }
 }
 
