@@ -7,6 +7,8 @@ import type { Logger } from "../sys/log.js";
 
 /** Reports that are remembered without being stored. */
 export const REMEMBERED = 256;
+/** Records besides the reports that are to be kept: of copies that run, and of reports that the server does not take. */
+export const SPARE = 256;
 
 export interface DiaryOptions {
   readonly records: CopyRecords;
@@ -30,9 +32,10 @@ export class Diary {
     this.#options = options;
   }
 
-  /** Whether one more copy may have a record. */
+  /** Whether one more copy may have a record; not for ever, while the MQTT server or the state directory takes none. */
   get hasRoom(): boolean {
-    return this.#options.records.hasRoom(this.#options.keep()) && this.#closing.size < REMEMBERED;
+    const { records, keep } = this.#options;
+    return records.size + Math.max(this.#writing.size, this.#closing.size) < keep() + SPARE;
   }
 
   /** Something is to be written again. */

@@ -21,9 +21,6 @@ export interface CopyRecord {
 const VERSION = 1;
 const ROOM = "copy-job";
 const WHAT = "A record of a third-party copy";
-/** Records besides the reports that are to be kept: of copies that run, and of reports that the server does not take. */
-export const SPARE = 256;
-
 const keyOf = (jobId: string): StoreKey => [ROOM, jobId];
 
 export class CopyRecords {
@@ -56,9 +53,8 @@ export class CopyRecords {
     return [...this.#records.values()];
   }
 
-  /** Whether one more may be kept; false while the server does not take reports that wait for it. */
-  hasRoom(keep: number): boolean {
-    return this.#records.size < keep + SPARE;
+  get size(): number {
+    return this.#records.size;
   }
 
   /** A copy that runs. Resolves when it is on stable storage. */
