@@ -92,8 +92,8 @@ test.serial("a write right that ends before the read right goes alone", async (t
   await until(
     async () => {
       const [first, second] = [await read(lu, 0), await write(lu, 0)];
+      // What ran in the very moment was broken off, and says so.
       for (const { status, sense } of [first, second])
-        // What ran in the very moment was broken off, and says so.
         if (status !== STATUS.TASK_ABORTED) outcomes.add(status === GOOD ? "good" : `${sense[2]}/${sense[12]}`);
       return second;
     },
