@@ -4,6 +4,7 @@
 import { COMMAND_CLASSES } from "../admit/opcodes.js";
 import type { Plane, PlaneNote, Punt, WrittenExtent } from "../plane.js";
 import type { Clock } from "../sys/clock.js";
+import { isGantryError } from "../sys/errors.js";
 import type { Logger } from "../sys/log.js";
 import { SENSE_KEY, STATUS } from "../wire/names.js";
 import { fixedSense } from "../wire/sense-encode.js";
@@ -257,6 +258,7 @@ export class CopyManager {
       operation.end({ state });
       this.#give(active, STATUS.GOOD, order.goodSense ? COMPLETED : undefined);
     } catch (error) {
+      if (!isGantryError(error)) this.#options.log.error({ error }, "a third-party copy met a defect of the bridge");
       failure = refusalOf(active.stopped?.refusal ?? error);
       const { fault } = failure;
       const [status, sense] = [STATUS.CHECK_CONDITION, fixedCopySense(fault)];
