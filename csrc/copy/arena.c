@@ -14,12 +14,18 @@ struct slice {
   slice *next; /* by offset */
 };
 
+/* A ring of 8 MiB fits. */
+enum { KEPT_MAX = 16 << 20 };
+
 struct gt_arena {
   pthread_mutex_t lock;
   int fd;
   uint64_t bytes;
   slice *lent;
+  gt_view kept; /* base NULL: none */
 };
+
+static uint64_t span(const gt_view *view) { return 2 * view->size + view->aside_bytes; }
 
 int gt_arena_create(uint64_t bytes, gt_arena **out) {
   uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
@@ -86,9 +92,34 @@ void gt_arena_give_back(gt_arena *arena, uint64_t offset) {
   free(gone);
 }
 
+bool gt_arena_take_view(gt_arena *arena, gt_view *view) {
+  pthread_mutex_lock(&arena->lock);
+  gt_view *kept = &arena->kept;
+  bool same =
+      kept->base && kept->offset == view->offset && kept->size == view->size && kept->aside_bytes == view->aside_bytes;
+  if (same) {
+    view->base = kept->base;
+    kept->base = NULL;
+  }
+  pthread_mutex_unlock(&arena->lock);
+  return same;
+}
+
+void gt_arena_keep_view(gt_arena *arena, const gt_view *view) {
+  gt_view gone = *view;
+  if (span(view) <= KEPT_MAX) {
+    pthread_mutex_lock(&arena->lock);
+    gone = arena->kept;
+    arena->kept = *view;
+    pthread_mutex_unlock(&arena->lock);
+  }
+  if (gone.base) munmap(gone.base, span(&gone));
+}
+
 void gt_arena_destroy(gt_arena *arena) {
   if (!arena) return;
   assert(!arena->lent);
+  if (arena->kept.base) munmap(arena->kept.base, span(&arena->kept));
   close(arena->fd);
   pthread_mutex_destroy(&arena->lock);
   free(arena);

@@ -62,6 +62,61 @@ static void mirror(void) {
   gt_arena_destroy(arena);
 }
 
+/* Bytes of address space that are arena. */
+static uint64_t mapped(void) {
+  uint64_t bytes = 0;
+  char line[512];
+  FILE *maps = fopen("/proc/self/maps", "r");
+  if (!maps) return 0;
+  while (fgets(line, sizeof line, maps)) {
+    char *end;
+    uint64_t from = strtoull(line, &end, 16);
+    if (strstr(line, "gantry-arena")) bytes += strtoull(end + 1, NULL, 16) - from;
+  }
+  fclose(maps);
+  return bytes;
+}
+
+static void views(void) {
+  TEST("a ring of the shape of the last one has its mapping; any other has one of its own, and none is left behind");
+  gt_arena *arena;
+  gt_ring one, two;
+  CHECK_EQ(gt_arena_create(64 << 20, &arena), 0);
+  CHECK_EQ(gt_ring_map(&one, arena, 16 * 4096, 2 * 4096), 0);
+  const uint8_t *first = one.base;
+  CHECK_EQ(mapped(), (2 * 14 + 2) * 4096);
+  gt_ring_unmap(&one);
+  CHECK_EQ(mapped(), (2 * 14 + 2) * 4096);
+  CHECK_EQ(gt_ring_map(&one, arena, 16 * 4096, 2 * 4096), 0);
+  CHECK(one.base == first);
+  CHECK_EQ(mapped(), (2 * 14 + 2) * 4096);
+  *gt_ring_at(&one, one.size) = 77;
+  CHECK_EQ(one.base[one.size], 77);
+  /* At the same time, so at another place of the arena. */
+  CHECK_EQ(gt_ring_map(&two, arena, 16 * 4096, 2 * 4096), 0);
+  CHECK(two.base != first);
+  two.base[0] = 5;
+  CHECK_EQ(one.base[0], 77);
+  gt_ring_unmap(&one);
+  gt_ring_unmap(&two);
+  CHECK_EQ(mapped(), (2 * 14 + 2) * 4096);
+  /* The view that is kept is that of `two`; of another place, or of another shape, it is of no use. */
+  CHECK_EQ(gt_ring_map(&one, arena, 16 * 4096, 2 * 4096), 0);
+  CHECK(one.base[0] == 77);
+  gt_ring_unmap(&one);
+  CHECK_EQ(gt_ring_map(&one, arena, 16 * 4096, 4096), 0);
+  one.aside[0] = 9;
+  CHECK_EQ(one.base[0], 77);
+  gt_ring_unmap(&one);
+  /* Too large to be kept in place of it. */
+  CHECK_EQ(gt_ring_map(&two, arena, 32 << 20, 4096), 0);
+  gt_ring_unmap(&two);
+  CHECK_EQ(mapped(), (2 * 15 + 1) * 4096);
+  CHECK_EQ(gt_arena_free_bytes(arena), 64 << 20);
+  gt_arena_destroy(arena);
+  CHECK_EQ(mapped(), 0);
+}
+
 static void pieces_in_order(void) {
   TEST("pieces that end in any order move the watermark in order");
   static gt_pieces pieces;
@@ -181,6 +236,7 @@ static void grain_use(void) {
 int main(void) {
   arena_slices();
   mirror();
+  views();
   grain_sums();
   grain_use();
   pieces_in_order();
