@@ -7,20 +7,22 @@ import { least, most, roundedDown } from "./residue.js";
 /** Stretches of blocks on disks. */
 export class Extents {
   private readonly byDevice = new Map<string, { first: bigint; end: bigint }[]>();
+  /** Behind all stretches of a disk: lists are in ascending order more often than not. */
+  private readonly behind = new Map<string, bigint>();
 
   add(device: string, first: bigint, end: bigint): void {
     if (end <= first) return;
     const stretches = this.byDevice.get(device) ?? [];
     this.byDevice.set(device, stretches);
+    this.behind.set(device, most(this.behind.get(device) ?? 0n, end));
     const last = stretches.at(-1);
     if (last !== undefined && first >= last.first && first <= last.end) last.end = most(last.end, end);
     else stretches.push({ first, end });
   }
 
   meets(device: string, first: bigint, end: bigint): boolean {
-    return (
-      first < end && (this.byDevice.get(device)?.some((stretch) => first < stretch.end && stretch.first < end) ?? false)
-    );
+    if (first >= end || first >= (this.behind.get(device) ?? 0n)) return false;
+    return this.byDevice.get(device)?.some((stretch) => first < stretch.end && stretch.first < end) ?? false;
   }
 }
 

@@ -83,7 +83,7 @@ export class Draft {
 
   /** Do bytes that are gathered and not scattered lie where the target is? */
   leftIn(target: Target, bytes: bigint): boolean {
-    if (target.is !== "disk" || bytes === 0n) return false;
+    if (target.is !== "disk" || bytes === 0n || this.gathered === this.scattered) return false;
     const range = new Extents();
     const { first, end } = blocksOf(this.extent(target, bytes), this.blocks);
     range.add(target.device, first, end);
@@ -101,6 +101,8 @@ export class Draft {
 
   /** What is gathered and not scattered. */
   left(): GatherPart[] {
+    // Of a step of a thousand segments it is asked a thousand times.
+    if (this.gathered === this.scattered) return [];
     return cut(this.gather, this.scattered, this.gathered, this.blocks);
   }
 

@@ -52,7 +52,9 @@ function tellWrites({ scatter }: DataStep, plant: ListPlant): void {
     if (part.op !== "extent" || part.bytes === 0n) continue;
     const size = BigInt(plant.units.blockBytes(part.device));
     const blocks = (BigInt(part.skip) + part.bytes + size - 1n) / size;
-    written.set(part.device, [...(written.get(part.device) ?? []), { lba: part.lba, blocks }]);
+    const extents = written.get(part.device);
+    if (extents === undefined) written.set(part.device, [{ lba: part.lba, blocks }]);
+    else extents.push({ lba: part.lba, blocks });
   }
   for (const [device, extents] of written) plant.onWrote(device, extents);
 }
