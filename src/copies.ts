@@ -52,8 +52,8 @@ export class Copies {
   constructor(options: CopiesOptions) {
     this.#options = options;
     const { native, devices, plane, clock, timers, log, settleWrites } = options;
-    this.#units = new CopyUnits({ devices, timers });
     this.#memory = new CopyMemory({ native, timers, bytes: options.config().memory.copies_mib * MIB });
+    this.#units = new CopyUnits({ devices, timers, tapeBlockBytes: this.#memory.tapeBlockBytes });
     this.#tokens = new Tokens({ clock, random: (bytes) => randomBytes(bytes) });
     this.plane = {
       attention: (...args) => plane.attention(...args),

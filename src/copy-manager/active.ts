@@ -5,7 +5,7 @@ import { SENSE_KEY } from "../wire/names.js";
 import { CopyRefusal } from "../wire/xcopy/refusal.js";
 import type { Operation } from "./operation.js";
 import { type Asker, deviceSaid, forbidden, NOT_THERE } from "./resolver.js";
-import type { CopyAccess } from "./steps.js";
+import type { CopyAccess, StepSegment } from "./steps.js";
 
 /** Why a copy ends that nobody and nothing at fault ends. */
 export type StopReason = "aborted" | "cancelled" | "nexus-lost" | "reset" | "shutdown" | "not-allowed";
@@ -20,9 +20,11 @@ export class ActiveCopy {
   /** Resolves when it uses no device any more and its status is given. */
   readonly ended: Promise<void>;
   readonly settle: () => void;
-  /** Steps that are done: their bytes, segments and commands. */
-  #before = { bytes: 0n, segments: 0, commands: 0n };
-  #segmentEnds: readonly bigint[] = [];
+  /** Steps that are done: their bytes, and the segments up to there. */
+  #before = { bytes: 0n, segments: 0 };
+  /** Of the step that runs. */
+  #segments: readonly StepSegment[] = [];
+  #ofStep = 0n;
   #told = 0n;
   #stopped: { readonly why: StopReason; readonly refusal: CopyRefusal } | undefined;
 
@@ -67,17 +69,26 @@ export class ActiveCopy {
     }
   }
 
-  /** @param ends stream offsets behind its segments */
-  stepBegins(ends: readonly bigint[]): void {
-    this.#segmentEnds = ends;
+  stepBegins(segments: readonly StepSegment[]): void {
+    this.#segments = segments;
   }
 
-  stepEnded(bytes: bigint, segments: number): void {
-    this.refresh();
-    this.#before = { bytes: this.#before.bytes + bytes, segments: this.#before.segments + segments, commands: 0n };
-    this.#segmentEnds = [];
+  /** A run of a step that has several. @param bytes of all of them until now */
+  runEnded(bytes: bigint): void {
+    this.#ofStep = bytes;
     this.#told = 0n;
-    this.operation.progress({ bytes: this.#before.bytes, segments: this.#before.segments });
+    this.operation.progress({ bytes: this.#before.bytes + bytes });
+  }
+
+  /** @param ok all that the step was to do is done */
+  stepEnded(bytes: bigint, segments: readonly Pick<StepSegment, "segment" | "end" | "later">[], ok: boolean): void {
+    this.refresh();
+    const done = ok ? countOf(segments) : countOf(segments, bytes);
+    this.#before = { bytes: this.#before.bytes + bytes, segments: Math.max(this.#before.segments, done) };
+    this.#segments = [];
+    this.#ofStep = 0n;
+    this.#told = 0n;
+    this.operation.progress(this.#before);
   }
 
   /** Before anybody looks: what the engine has done by now. */
@@ -85,14 +96,25 @@ export class ActiveCopy {
     const stats = this.operation.running ? this.control.stats() : undefined;
     if (stats === undefined) return;
     const commands = stats.gather.commands + stats.scatter.commands;
-    const segments = this.#segmentEnds.filter((end) => end <= stats.streamOffset).length;
+    const all = this.#segments.at(-1)?.end;
+    // What is carried stands behind the last segment's end.
+    const bytes = all !== undefined && stats.streamOffset > all ? all : stats.streamOffset;
     this.operation.progress({
-      bytes: this.#before.bytes + stats.streamOffset,
-      segments: this.#before.segments + segments,
+      bytes: this.#before.bytes + this.#ofStep + bytes,
+      segments: Math.max(this.#before.segments, countOf(this.#segments, bytes)),
       commands: Number(commands > this.#told ? commands - this.#told : 0n),
     });
     this.#told = commands;
   }
+}
+
+/**
+ * How many segments of the list are done with these: they are in order, one that moves nothing may be in no step, and one
+ * may be in several. @param bytes of the step; undefined: all
+ */
+function countOf(segments: readonly Pick<StepSegment, "segment" | "end" | "later">[], bytes?: bigint): number {
+  const last = segments.findLast(({ end, later }) => later === 0n && (bytes === undefined || end <= bytes));
+  return last === undefined ? 0 : last.segment + 1;
 }
 
 /** ABORTED COMMAND would make initiators repeat it: COPY ABORTED without a device that failed (SPC-4 table 56, 0Dh/00h). */

@@ -4,6 +4,8 @@ import type { Arena, Native } from "../native/types.js";
 import type { Timers } from "../sys/clock.js";
 
 const IDLE_MS = 10_000;
+/** Tape blocks that a ring holds at least (csrc/copy/engine.h). */
+export const RING_BLOCKS = 4;
 
 export interface CopyMemoryOptions {
   readonly native: Pick<Native, "createArena">;
@@ -27,6 +29,11 @@ export class CopyMemory {
   /** Bytes that one ring can have at most. */
   get bytes(): number {
     return this.#options.bytes;
+  }
+
+  /** Largest block of a tape that a ring can hold often enough. */
+  get tapeBlockBytes(): number {
+    return Math.floor(this.#options.bytes / RING_BLOCKS);
   }
 
   /** Runs the work with room for a ring of so many bytes (at most all), in the order of asking. */

@@ -5,15 +5,14 @@ import { HELD_MAX, ProgramBuilder } from "../native/program.js";
 import type { CopyOptions, CopyStats, Native } from "../native/types.js";
 import { SENSE_KEY } from "../wire/names.js";
 import { ASC, type CopyAsc, CopyRefusal } from "../wire/xcopy/refusal.js";
-import type { CopyMemory } from "./memory.js";
+import { type CopyMemory, RING_BLOCKS } from "./memory.js";
+import { totalOf } from "./plan-parts.js";
 import { deviceSaid } from "./resolver.js";
 import type { DataStep, StepSegment } from "./steps.js";
 import type { CopyUnits, Leased } from "./units.js";
 
 const MIB = 1 << 20;
 const RING_MAX = 8 * MIB;
-/** Tape blocks that a ring holds at least (csrc/copy/engine.h). */
-const RING_BLOCKS = 4;
 /** SYNCHRONIZE CACHE(10) and (16), WRITE FILEMARKS(6). */
 const FLUSHES: ReadonlySet<number> = new Set([0x35, 0x91, 0x10]);
 /** The engine wants some tape block size even where there is no tape. */
@@ -53,9 +52,10 @@ export async function runData(
   keeper: DataKeeper,
 ): Promise<StepEnd> {
   // Not the end of the last segment: behind that data may be read past, or carried to a later step.
-  const bytes = step.scatter.reduce((sum, part) => sum + part.bytes, 0n);
+  const bytes = totalOf(step.scatter);
   if (bytes === 0n) return { bytes: 0n, cancelled: false };
   const handles = await leaseAll(step, plant.units);
+  if (handles.all.length === 0) return inMemory(step, keeper);
   const carried: Uint8Array[] = [];
   let sound = false;
   try {
@@ -157,6 +157,25 @@ function programOf({ gather, scatter }: DataStep, handles: Handles, carried: Uin
   return program.take();
 }
 
+/** Bytes of memory that no device takes, because they go to a null device, or wait for the next segment. */
+function inMemory({ gather, scatter, segments }: DataStep, keeper: DataKeeper): StepEnd {
+  const stream = Buffer.concat(
+    gather.map((part) => {
+      if (part.op === "inline") return part.data;
+      if (part.op === "carried") return keeper.carried.subarray(Number(part.skip), Number(part.skip + part.bytes));
+      return new Uint8Array(Number(part.bytes));
+    }),
+  );
+  let at = 0;
+  for (const { op, bytes, held } of scatter) {
+    const data = stream.subarray(at, at + Number(bytes));
+    if (held) keeper.onHeld(data);
+    if (op === "carry") keeper.carried = data;
+    at += data.length;
+  }
+  return { bytes: segments.at(-1)?.end ?? 0n, cancelled: false };
+}
+
 /**
  * Bytes that the destination has taken, in a row. The engine's last event tells of those that a SYNCHRONIZE CACHE or its
  * like came behind, and there is none behind a destination that failed, or that had to be left alone.
@@ -173,7 +192,10 @@ function hold(program: ProgramBuilder, bytes: bigint): void {
   for (let left = bytes; left > 0n; left -= most) program.hold(left < most ? left : most, CARRY);
 }
 
-function endOf(done: DoneEvent, bytes: bigint, step: DataStep): StepEnd {
+function endOf(done: DoneEvent, written: bigint, step: DataStep): StepEnd {
+  // What is carried, or read past, is on no destination.
+  const all = step.segments.at(-1)?.end ?? 0n;
+  const bytes = written < all ? written : all;
   if (done.result === "ok") return { bytes, cancelled: false };
   if (done.result === "cancelled") return { bytes, cancelled: true };
   return { bytes, cancelled: false, refusal: refusalOf(done, underWay(step, bytes)) };

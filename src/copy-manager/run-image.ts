@@ -6,12 +6,12 @@ import { writeFilemarks } from "../wire/cdb.js";
 import { SENSE_KEY } from "../wire/names.js";
 import { decodeSense } from "../wire/sense.js";
 import { COPY_LIMITS } from "./limits.js";
+import { RING_BLOCKS } from "./memory.js";
 import { failureOf } from "./resolver.js";
 import { type RunPlant, refusalOf, type StepEnd, writtenOf } from "./run-data.js";
 import type { ImageStep } from "./steps.js";
 import type { Leased } from "./units.js";
 
-const RING_BLOCKS = 4;
 const FROM = 0;
 const TO = 1;
 const MOTION_MS = 3_600_000;
@@ -63,7 +63,7 @@ async function copyFiles(
 
 async function copyFile(plant: RunPlant, control: RunControl, handles: readonly Leased[]) {
   const { memory } = plant;
-  const largest = Math.min(COPY_LIMITS.streamTransferBytes, Math.floor(memory.bytes / RING_BLOCKS));
+  const largest = Math.min(COPY_LIMITS.streamTransferBytes, memory.tapeBlockBytes);
   const blockBytes = Math.min(largest, ...handles.map(({ facts }) => facts.maxBlockBytes));
   const tapeObject = await handles[TO]?.drive?.position();
   const pieces = [

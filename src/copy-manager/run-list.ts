@@ -22,7 +22,7 @@ export async function runSteps(steps: Iterable<CopyStep>, active: ActiveCopy, pl
     const end = await runStep(step, active, plant, keeper).catch((error: unknown) => {
       throw error instanceof CopyRefusal ? error : failureOf(error, "source", firstOf(step));
     });
-    active.stepEnded(end.bytes, end.refusal === undefined && !end.cancelled ? segmentsOf(step) : doneOf(step, end));
+    active.stepEnded(end.bytes, segmentsOf(step), end.refusal === undefined && !end.cancelled);
     if (end.refusal !== undefined) throw end.refusal;
     if (end.cancelled) return;
   }
@@ -31,14 +31,14 @@ export async function runSteps(steps: Iterable<CopyStep>, active: ActiveCopy, pl
 async function runStep(step: CopyStep, active: ActiveCopy, plant: ListPlant, keeper: DataKeeper): Promise<StepEnd> {
   switch (step.kind) {
     case "data":
-      active.stepBegins(completed(step).map(({ end }) => end));
+      active.stepBegins(step.segments);
       try {
         return await runData(step, plant, active.control, keeper);
       } finally {
         tellWrites(step, plant);
       }
     case "tape-image":
-      return runImage(step, plant, active.control, () => active.refresh());
+      return runImage(step, plant, active.control, (bytes) => active.runEnded(bytes));
     default:
       await runCommand(step, plant.units, plant.reserveOut);
       return { bytes: 0n, cancelled: false };
@@ -60,8 +60,6 @@ function tellWrites({ scatter }: DataStep, plant: ListPlant): void {
 }
 
 const firstOf = (step: CopyStep): number => (step.kind === "data" ? (step.segments[0]?.segment ?? 0) : step.segment);
-/** Segments of which no later step has a part. */
-const completed = ({ segments }: DataStep): readonly StepSegment[] => segments.filter(({ later }) => later === 0n);
-const segmentsOf = (step: CopyStep): number => (step.kind === "data" ? completed(step).length : 1);
-const doneOf = (step: CopyStep, { bytes }: StepEnd): number =>
-  step.kind === "data" ? completed(step).filter(({ end }) => end <= bytes).length : 0;
+/** A command has done nothing before it has done all. */
+const segmentsOf = (step: CopyStep): readonly Pick<StepSegment, "segment" | "end" | "later">[] =>
+  step.kind === "data" ? step.segments : [{ segment: step.segment, end: 1n << 64n, later: 0n }];

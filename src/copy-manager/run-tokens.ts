@@ -6,6 +6,7 @@ import { DESIGNATOR } from "../wire/xcopy/designator.js";
 import { ASC, refused } from "../wire/xcopy/refusal.js";
 import type { PopulateToken, WriteUsingToken } from "../wire/xcopy/token-lists.js";
 import type { ActiveCopy } from "./active.js";
+import { Extents } from "./overlap.js";
 import { forbidden, type SeenPath } from "./resolver.js";
 import type { ListPlant } from "./run-list.js";
 import { runSteps } from "./run-list.js";
@@ -17,6 +18,8 @@ import type { Tokens } from "./tokens.js";
 const POPULATE_RANGES = 16;
 const WRITE_RANGES = 536;
 const CAPACITY_BYTES = 32;
+/** What a token is kept in memory of that is written over itself. */
+const OVERLAP_BYTES = 8n << 20n;
 /** Behind the capacity: what a disk says of itself besides (SBC-3 4.28.5). */
 const DEVICE_DATA_AT = 8;
 
@@ -86,9 +89,10 @@ export async function writeUsing(list: WriteUsingToken, active: ActiveCopy, plan
       sourceBlockBytes: 0,
       tapeBlockBytes: 0,
     };
+    const steps = overwrites(step, blockBytes) ? throughMemory(step, bytes) : [step];
     // Writes of this command itself cancel a token of the blocks that they change only when all is read.
     let own: (() => void) | undefined;
-    await runSteps([step], active, {
+    await runSteps(steps, active, {
       ...plant,
       onWrote: (where, extents) => {
         own = () => plant.onWrote(where, extents);
@@ -103,6 +107,31 @@ export async function writeUsing(list: WriteUsingToken, active: ActiveCopy, plan
   } finally {
     use.release(list.deleteToken);
   }
+}
+
+/** Does it write blocks that it reads? The engine reads ahead of what it writes, or not. */
+function overwrites({ gather, scatter }: DataStep, blockBytes: number): boolean {
+  const written = new Extents();
+  const end = ({ lba, skip, bytes }: { readonly lba: bigint; readonly skip: number; readonly bytes: bigint }): bigint =>
+    lba + (BigInt(skip) + bytes + BigInt(blockBytes) - 1n) / BigInt(blockBytes);
+  for (const part of scatter) if (part.op === "extent") written.add(part.device, part.lba, end(part));
+  // Another disk may have other blocks, and is not written.
+  return gather.some((part) => part.op === "extent" && written.meets(part.device, part.lba, end(part)));
+}
+
+/** All is read before anything is written. @throws CopyRefusal there is too much of it */
+function throughMemory(step: DataStep, bytes: bigint): readonly DataStep[] {
+  if (bytes > OVERLAP_BYTES)
+    throw refused(
+      ASC.TOKEN_CANCELLED,
+      `${bytes} bytes of the token would be written over while they are read, and ${OVERLAP_BYTES} is the most`,
+      16,
+    );
+  const segments = step.segments.map((one) => ({ ...one, end: 0n, later: bytes }));
+  return [
+    { ...step, segments, scatter: [{ op: "carry", bytes, held: false }] },
+    { ...step, gather: [{ op: "carried", skip: 0n, bytes }] },
+  ];
 }
 
 /** To who may not read its blocks a token is none. */

@@ -29,6 +29,8 @@ export interface Leased {
 export interface CopyUnitsOptions {
   readonly devices: Pick<DeviceRegistry, "config" | "openUnit">;
   readonly timers: Timers;
+  /** Largest block of a tape that there is memory for. */
+  readonly tapeBlockBytes: number;
 }
 
 export class CopyUnits {
@@ -110,7 +112,9 @@ export class CopyUnits {
   async #open(device: string): Promise<Leased> {
     const unit = await this.#options.devices.openUnit(device);
     try {
-      const leased = await (this.#options.devices.config(device).type === "tape" ? openTape(unit) : openBlocks(unit));
+      const leased = await (this.#options.devices.config(device).type === "tape"
+        ? openTape(unit, this.#options.tapeBlockBytes)
+        : openBlocks(unit));
       this.#blockBytes.set(device, leased.facts.blockBytes);
       const { maxIoBytes, lu } = leased.copyLu;
       if (leased.facts.type === "disk")
@@ -150,8 +154,10 @@ async function openBlocks(unit: ScsiUnit): Promise<Leased> {
   return { unit, copyLu, facts: { device: unit.name, type: "disk", blockBytes, blocks, maxBlockBytes: 0 } };
 }
 
-async function openTape(unit: ScsiUnit): Promise<Leased> {
+/** A block has to go through drive, transport and ring as one. */
+async function openTape(unit: ScsiUnit, most: number): Promise<Leased> {
   const drive = await openTapeAsItIs(unit);
-  const { copyLu, maxBlockBytes } = drive;
+  const { copyLu } = drive;
+  const maxBlockBytes = Math.min(drive.maxBlockBytes, unit.lu.maxTransferBytes, most);
   return { unit, copyLu, drive, facts: { device: unit.name, type: "tape", blockBytes: 0, blocks: 0n, maxBlockBytes } };
 }
