@@ -3,6 +3,7 @@ import type { Target } from "./target.js";
 import { agentTargets } from "./targets/agent.js";
 import { archiveTargets } from "./targets/archive.js";
 import { cborTargets } from "./targets/cbor.js";
+import { copyManagerTargets } from "./targets/copy-manager.js";
 import { hostTargets } from "./targets/host.js";
 import { inbandTargets } from "./targets/inband.js";
 import { keyTargets } from "./targets/keys.js";
@@ -18,6 +19,7 @@ export const TARGETS: readonly Target[] = [
   ...inbandTargets,
   ...scsiTargets,
   ...xcopyTargets,
+  ...copyManagerTargets,
   ...archiveTargets,
   ...recordTargets,
   ...hostTargets,
