@@ -145,6 +145,24 @@ test("of all kinds together no more reports are made than can be read", async (t
   clock.advance(2000);
   await settle();
   t.is(told.reports.length, 40);
+  clock.advance(7_200_000);
+  await settle();
+  t.is(told.reports.length, 1020, "of kinds that wait the latest thousand are remembered");
+});
+
+test("a copy that is younger than a second when others are looked at is none that runs for long", async (t) => {
+  const { told, clock, copy, end, settle, store } = await bookLife();
+  copy({});
+  clock.advance(600);
+  const young = copy({});
+  clock.advance(500);
+  end(young);
+  await settle();
+  t.deepEqual(
+    told.progress.map(({ jobId }) => jobId),
+    ["copy-b00t-1"],
+  );
+  t.is(store.writes, 1);
 });
 
 test("a copy that fails tells segment, field, what the server got and what the device said", async (t) => {
@@ -191,7 +209,7 @@ test("a copy that runs is steered as a job is, by the broker and at the bridge; 
   t.true(await book.forget(jobId));
   t.true(await book.forget("copy-b00t-2"));
   t.deepEqual(told.reports, [jobId], "what was retained is cleared");
-  t.throws(() => book.progress(jobId), { code: "JOB_UNKNOWN" });
+  for (const gone of [jobId, "copy-b00t-2"]) t.throws(() => book.progress(gone), { code: "JOB_UNKNOWN" });
 });
 
 test("a stop of the daemon is told as one, and waits for what is to be stored", async (t) => {
@@ -232,6 +250,7 @@ test("while nobody takes reports there are no more than are kept and a reserve; 
   await settle();
   t.is(journal.copies.all().length, 10);
   t.is(told.reports.length, 1 + 256 + 1, "and what is retained of them is cleared");
+  t.is((await bookLife(life.store, "next")).journal.copies.size, 10, "on stable storage, too");
 });
 
 test("a state directory that takes no writes is asked again, and no end is lost", async (t) => {
@@ -241,9 +260,12 @@ test("a state directory that takes no writes is asked again, and no end is lost"
   await settle();
   t.deepEqual([told.reports, journal.ended().length], [[], 0]);
   t.is(book.list().length, 1);
-  clock.advance(1000);
-  await settle();
-  t.deepEqual([told.reports.length, journal.ended().length, book.list().length], [1, 1, 1]);
+  store.failNext = true;
+  for (const reports of [0, 1]) {
+    clock.advance(1000);
+    await settle();
+    t.deepEqual([told.reports.length, journal.ended().length, book.list().length], [reports, reports, 1]);
+  }
 });
 
 test("jobs and copies are one list; the id of a copy, also of one to come, is nobody's to submit", async (t) => {
