@@ -2,10 +2,8 @@
 // those that copy, on the engine and in the terms of the broker's jobs. One bridge is the copy manager of all of its
 // logical units; what an initiator can reach by it is what it can reach itself.
 import { COMMAND_CLASSES } from "../admit/opcodes.js";
-import type { Plane, PlaneNote, Punt, WrittenExtent } from "../plane.js";
-import type { Clock } from "../sys/clock.js";
+import type { PlaneNote, Punt } from "../plane.js";
 import { isGantryError } from "../sys/errors.js";
-import type { Logger } from "../sys/log.js";
 import { SENSE_KEY, STATUS } from "../wire/names.js";
 import { fixedSense } from "../wire/sense-encode.js";
 import { COPY_IN, COPY_OUT, type CopyCommand, decodeCopyCommand } from "../wire/xcopy/commands.js";
@@ -13,6 +11,7 @@ import { fixedCopySense } from "../wire/xcopy/copy-sense.js";
 import { ASC, CopyRefusal, refused } from "../wire/xcopy/refusal.js";
 import { ActiveCopy, type StopReason } from "./active.js";
 import { operatingParametersData, supportsCommand, thirdPartyPage } from "./limits.js";
+import type { CopyManagerOptions, CopySession } from "./manager-options.js";
 import type { Operation, OperationFacts } from "./operation.js";
 import { Operations, type ReceiveKind } from "./operations.js";
 import { type Order, orderOf } from "./orders.js";
@@ -30,37 +29,6 @@ const IT_NEXUS_RESET = 0x10;
 const COMPLETED = fixedSense(SENSE_KEY.COMPLETED, 0x00, 0x20);
 const NO_ROOM = "As many copies run or wait as there is room for.";
 const NOT_DONE = fixedSense(SENSE_KEY.HARDWARE_ERROR, 0x44, 0x00);
-
-/** A session, as the keeper of paths knows it. */
-export interface CopySession {
-  /** The I_T nexus in words. */
-  readonly text: string;
-  readonly initiator: string;
-  readonly paths: () => ReadonlyMap<number, SeenPath>;
-}
-
-export interface CopyManagerOptions {
-  readonly plane: Pick<Plane, "answer">;
-  readonly plant: Omit<TokenPlant, "reserveOut" | "onWrote">;
-  /** undefined: it is gone. */
-  readonly session: (nexus: number) => CopySession | undefined;
-  readonly typeOf: (device: string) => "disk" | "tape" | "changer";
-  /** PERSISTENT RESERVE OUT of that nexus, to a device that it sees. */
-  readonly reserveOut: (
-    nexus: number,
-    device: string,
-    cdb: Uint8Array,
-    list: Uint8Array,
-  ) => Promise<{ readonly status: number; readonly sense: Uint8Array }>;
-  readonly onWrote: (device: string, extents: readonly WrittenExtent[]) => void;
-  readonly onBegin: (copy: ActiveCopy, initiator: string) => void;
-  /** @param failure absent: it did what was asked for */
-  readonly onEnd: (copy: ActiveCopy, initiator: string, failure?: CopyRefusal) => void;
-  /** A copy was asked for and did not begin. */
-  readonly onRefused?: (refused: RefusedCopy) => void;
-  readonly clock: Pick<Clock, "monotonicMs">;
-  readonly log: Logger;
-}
 
 type CopyOutKind = OperationFacts["kind"];
 

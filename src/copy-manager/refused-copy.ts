@@ -2,7 +2,7 @@
 // word, and what they were answered is all that says why.
 import type { Punt } from "../plane.js";
 import { COMMAND_NAMES, COPY_OUT, type CopyCommand, decodeCopyCommand } from "../wire/xcopy/commands.js";
-import type { CopySession } from "./manager.js";
+import type { CopySession } from "./manager-options.js";
 
 /** What the initiator got, and why. */
 export interface RefusalAnswer {

@@ -1,6 +1,6 @@
 // What is told of a command that began no copy: whose it was, which, and its list identifier as far as one came.
 import test from "ava";
-import type { CopySession } from "../../../src/copy-manager/manager.js";
+import type { CopySession } from "../../../src/copy-manager/manager-options.js";
 import { refusedCopy } from "../../../src/copy-manager/refused-copy.js";
 import type { SeenPath } from "../../../src/copy-manager/resolver.js";
 import { type CopyCommandKind, encodeCopyCommand } from "../../../src/wire/xcopy/commands.js";
