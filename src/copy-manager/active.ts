@@ -10,6 +10,12 @@ import type { CopyAccess, StepSegment } from "./steps.js";
 /** Why a copy ends that nobody and nothing at fault ends. */
 export type StopReason = "aborted" | "cancelled" | "nexus-lost" | "reset" | "shutdown" | "not-allowed";
 
+/** The segment that was under way, and what of it is not written (SPC-4 5.17.7.4). */
+export interface Place {
+  readonly segment: number;
+  readonly residual?: bigint;
+}
+
 export class ActiveCopy {
   readonly operation: Operation;
   readonly asker: Asker;
@@ -26,7 +32,8 @@ export class ActiveCopy {
   #segments: readonly StepSegment[] = [];
   #ofStep = 0n;
   #told = 0n;
-  #stopped: { readonly why: StopReason; readonly refusal: CopyRefusal } | undefined;
+  #stopped: { readonly why: StopReason; readonly refusal: (place: Place) => CopyRefusal } | undefined;
+  #place: Place | undefined;
 
   constructor(operation: Operation, asker: Asker, punt: bigint) {
     this.operation = operation;
@@ -40,17 +47,26 @@ export class ActiveCopy {
   }
 
   get stopped(): { readonly why: StopReason; readonly refusal: CopyRefusal } | undefined {
-    return this.#stopped;
+    if (this.#stopped === undefined) return undefined;
+    const { why, refusal } = this.#stopped;
+    const { segmentsDone, facts } = this.operation;
+    const segment = Math.max(0, Math.min(segmentsDone, facts.segments - 1));
+    return { why, refusal: refusal(this.#place ?? { segment }) };
   }
 
   used(device: string, access: CopyAccess): void {
     this.uses.set(device, (this.uses.get(device) ?? new Set()).add(access));
   }
 
-  /** It ends at the next command boundary. The first reason counts. */
-  stop(why: StopReason, refusal = stoppedBy(why)): void {
+  /** It ends at the next command boundary. The first reason counts. @param refusal by where it is then */
+  stop(why: StopReason, refusal: (place: Place) => CopyRefusal = (place) => stoppedBy(why, place)): void {
     this.#stopped ??= { why, refusal };
     this.control.cancel();
+  }
+
+  /** A step was cancelled in the middle of a segment. */
+  brokenOff(place: Place | undefined): void {
+    this.#place = place;
   }
 
   /** Keys and reservations are others than before: a copy does nothing that its asker may not do now. */
@@ -62,8 +78,8 @@ export class ActiveCopy {
         const answer = path === undefined ? NOT_THERE : forbidden(path, access);
         if (answer === undefined) continue;
         const role = access === "read" ? "source" : "destination";
-        const { segmentsDone } = this.operation;
-        this.stop("not-allowed", deviceSaid(answer, role, segmentsDone, `${device} does not let it any more`));
+        const problem = `${device} does not let it any more`;
+        this.stop("not-allowed", ({ segment, residual }) => deviceSaid(answer, role, segment, problem, residual));
         return;
       }
     }
@@ -118,8 +134,8 @@ function countOf(segments: readonly Pick<StepSegment, "segment" | "end" | "later
 }
 
 /** ABORTED COMMAND would make initiators repeat it: COPY ABORTED without a device that failed (SPC-4 table 56, 0Dh/00h). */
-function stoppedBy(why: StopReason): CopyRefusal {
-  return new CopyRefusal({ key: SENSE_KEY.COPY_ABORTED, asc: 0x0d, ascq: 0x00 }, WORDS[why]);
+function stoppedBy(why: StopReason, place: Place): CopyRefusal {
+  return new CopyRefusal({ key: SENSE_KEY.COPY_ABORTED, asc: 0x0d, ascq: 0x00, ...place }, WORDS[why]);
 }
 
 const WORDS: Readonly<Record<StopReason, string>> = {

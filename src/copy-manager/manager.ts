@@ -223,6 +223,8 @@ export class CopyManager {
     try {
       const state = await order.run(active);
       if (active.stopped !== undefined) throw active.stopped.refusal;
+      // Segments that move nothing may be in no step.
+      if (state === "done") operation.progress({ segments: operation.facts.segments, commands: 0 });
       operation.end({ state });
       this.#give(active, STATUS.GOOD, order.goodSense ? COMPLETED : undefined);
     } catch (error) {

@@ -32,6 +32,8 @@ export interface StepEnd {
   /** Why it ended early; absent: it did not, or it was cancelled. */
   readonly refusal?: CopyRefusal;
   readonly cancelled: boolean;
+  /** Where it was cancelled, if that is known. */
+  readonly at?: { readonly segment: number; readonly residual: bigint };
 }
 
 /** What one copy keeps while it runs. */
@@ -197,7 +199,7 @@ function endOf(done: DoneEvent, written: bigint, step: DataStep): StepEnd {
   const all = step.segments.at(-1)?.end ?? 0n;
   const bytes = written < all ? written : all;
   if (done.result === "ok") return { bytes, cancelled: false };
-  if (done.result === "cancelled") return { bytes, cancelled: true };
+  if (done.result === "cancelled") return { bytes, cancelled: true, at: underWay(step, bytes) };
   return { bytes, cancelled: false, refusal: refusalOf(done, underWay(step, bytes)) };
 }
 

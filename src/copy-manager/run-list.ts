@@ -24,7 +24,7 @@ export async function runSteps(steps: Iterable<CopyStep>, active: ActiveCopy, pl
     });
     active.stepEnded(end.bytes, segmentsOf(step), end.refusal === undefined && !end.cancelled);
     if (end.refusal !== undefined) throw end.refusal;
-    if (end.cancelled) return;
+    if (end.cancelled) return active.brokenOff(end.at);
   }
 }
 
