@@ -82,6 +82,7 @@ async function populate(room: Room): Promise<void> {
 }
 
 export async function carryOut(order: Order, room = new Room()): Promise<Outcome> {
+  room.renew();
   const { nexus, cdb, data, event } = order;
   // The data plane hands nothing up from a path that is not visible.
   const lun = room.paths.get(nexus)?.get(order.lun)?.verdict.visible ? order.lun : NO_LUN;
@@ -103,12 +104,12 @@ export async function carryOut(order: Order, room = new Room()): Promise<Outcome
 }
 
 /** Something happens to a copy that runs; then the engine goes on. */
-async function interrupt(room: Room, { nexus, lun, event, data }: Order, id: bigint): Promise<void> {
+async function interrupt(room: Room, { nexus, lun, event, cdb, data }: Order, id: bigint): Promise<void> {
   const { manager, engine } = room;
   if (engine.waiting > 0) {
     manager.running();
     if (event === EVENT.ABORTED) {
-      const listId = data[0] ?? 0;
+      const listId = listIdOf(cdb, data);
       room.punt(nexus, lun, encodeCopyCommand({ kind: "abort", listId, length: 0 }));
     } else if (event === EVENT.GONE) {
       manager.onNote({ kind: "punt-gone", punt: id });
@@ -122,6 +123,12 @@ async function interrupt(room: Room, { nexus, lun, event, data }: Order, id: big
   await settle();
 }
 
+/** In the list, or in the CDB of the commands of tokens; one byte is as much as there is in all of them. */
+function listIdOf(cdb: Uint8Array, data: Uint8Array): number {
+  const action = (cdb[1] ?? 0) & 0x1f;
+  return (action === 0 ? data[0] : action === 1 ? data[23] : cdb[9]) ?? 0;
+}
+
 const ASKED = [
   ["status-lid1", decodeStatusLid1],
   ["data-lid4", decodeDataLid4],
@@ -133,15 +140,19 @@ const ASKED = [
 
 /** Whatever came of it can be asked for, and makes sense. */
 async function askAll(room: Room, { nexus, lun, data, cdb }: Order): Promise<string | undefined> {
-  const ids = new Set([data[0] ?? 0, data[23] ?? 0, cdb[9] ?? 0]);
-  for (const listId of ids)
-    for (const [kind, decode] of ASKED) {
-      const answer = await room.send(nexus, lun, encodeCopyCommand({ kind, listId, length: 0xffff }));
-      if (answer === undefined) return `${kind} is not answered`;
-      const problem = answer.status === STATUS.CHECK_CONDITION ? wrongSense(answer.sense, EVENT.NONE) : undefined;
-      if (problem !== undefined) return `${kind}: ${problem}`;
-      if (answer.status === STATUS.GOOD) decode(answer.data);
-    }
+  const listId = listIdOf(cdb, data);
+  const asked = ASKED.map(([kind, decode]) => ({
+    ...{ kind, decode },
+    id: room.punt(nexus, lun, encodeCopyCommand({ kind, listId, length: 0xffff })),
+  }));
+  await settle();
+  for (const { kind, decode, id } of asked) {
+    const answer = room.answers.get(id);
+    if (answer === undefined) return `${kind} is not answered`;
+    const problem = answer.status === STATUS.CHECK_CONDITION ? wrongSense(answer.sense, EVENT.NONE) : undefined;
+    if (problem !== undefined) return `${kind}: ${problem}`;
+    if (answer.status === STATUS.GOOD) decode(answer.data);
+  }
   return undefined;
 }
 

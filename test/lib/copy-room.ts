@@ -26,6 +26,7 @@ export const LUN: Readonly<Record<Exclude<Device, "hidden">, number>> = { disk0:
 export const DISK_BYTES = 64 * 1024;
 export const MEMORY = 8 << 20;
 const ALL = 0xffff;
+const SILENT = silentLogger();
 
 export interface Answer {
   readonly status: number;
@@ -87,7 +88,7 @@ export class Room {
   #serial = 0n;
   #draws = 0;
 
-  constructor({ memoryBytes = MEMORY, log = silentLogger() }: RoomOptions = {}) {
+  constructor({ memoryBytes = MEMORY, log = SILENT }: RoomOptions = {}) {
     this.plant = plantOf((device, how) => {
       if (!MAY[this.asker]?.[device]?.includes(how)) this.faults.push(`${how} of ${device} by nexus ${this.asker}`);
     });
@@ -142,6 +143,13 @@ export class Room {
     return this.answers.get(id);
   }
 
+  /** Rights are as at the beginning, and what is told from now on is of the next command. */
+  renew(): void {
+    for (const nexus of [FULL, READER]) this.paths.set(nexus, pathsOf(nexus));
+    this.told.splice(0);
+    this.engine.written.splice(0);
+  }
+
   /** Time passes until nothing is kept for the next copy. */
   async rest(): Promise<void> {
     this.clock.advance(20_000);
@@ -169,9 +177,7 @@ export class Room {
 }
 
 /** All that goes on by itself is over. */
-export const settle = async (): Promise<void> => {
-  for (let turn = 0; turn < 2; turn++) await new Promise((resolve) => setImmediate(resolve));
-};
+export const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 const disk = (block: number, seed: number): Disk => ({
   block,
