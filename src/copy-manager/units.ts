@@ -66,9 +66,11 @@ export class CopyUnits {
 
   /** A handle for one copy, until it is given back. Rejects with what the device says: DEVICE_… */
   async lease(device: string): Promise<Leased> {
-    const idle = this.#idle.get(device);
-    for (let leased = idle?.pop(); leased !== undefined; leased = idle?.pop()) {
+    // Looked up each time: others lease and give back meanwhile.
+    for (let leased = this.#takeIdle(device); leased !== undefined; leased = this.#takeIdle(device)) {
       if (await isAsItWas(leased)) return leased;
+      // It may be another device by now, with another name.
+      this.#designators.delete(device);
       await leased.unit.close();
     }
     return this.#open(device);
@@ -99,6 +101,10 @@ export class CopyUnits {
   async stop(): Promise<void> {
     this.#stopped = true;
     await this.#closeIdle();
+  }
+
+  #takeIdle(device: string): Leased | undefined {
+    return this.#idle.get(device)?.pop();
   }
 
   async #closeIdle(): Promise<void> {
