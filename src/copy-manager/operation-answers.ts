@@ -96,7 +96,7 @@ function operationStatus({ state, facts }: Operation): number {
   return facts.background ? STATUS_LID4.BACKGROUND : STATUS_LID4.FOREGROUND;
 }
 
-function transferred({ bytes, facts: { blockBytes } }: Operation): Pick<StatusLid4, "units" | "count"> {
+function transferred({ bytes, blockBytes }: Operation): Pick<StatusLid4, "units" | "count"> {
   if (blockBytes !== undefined) return { units: UNITS_BLOCKS, count: bytes / BigInt(blockBytes) };
   return scaled(bytes, 64n);
 }

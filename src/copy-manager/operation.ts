@@ -29,8 +29,6 @@ export interface OperationFacts {
   readonly segments: number;
   /** To be written; absent: not known before the end. */
   readonly totalBytes?: bigint;
-  /** Commands of tokens count blocks of so many bytes (SBC-3 5.23); absent: bytes are counted. */
-  readonly blockBytes?: number;
 }
 
 /** partial: less of a token was used, or made, than was asked for; residual: COPY OPERATION STATUS 04h. */
@@ -68,6 +66,7 @@ export class Operation {
   #heldDiscarded = false;
   #segmentsDone = 0;
   #bytes = 0n;
+  #blockBytes: number | undefined;
   #commands = 0;
   #tokens: readonly Uint8Array[] = [];
   #end: OperationEnd | undefined;
@@ -91,6 +90,10 @@ export class Operation {
   get bytes(): bigint {
     return this.#bytes;
   }
+  /** Commands of tokens count blocks of so many bytes (SBC-3 5.23); undefined: bytes are counted. */
+  get blockBytes(): number | undefined {
+    return this.#blockBytes ?? (isOfTokens(this.facts.kind) ? 1 : undefined);
+  }
   /** Commands sent to devices, modulo 65,536 (OPERATION COUNTER). */
   get commands(): number {
     return this.#commands;
@@ -110,6 +113,11 @@ export class Operation {
   }
   get endedMs(): number | undefined {
     return this.#endedMs;
+  }
+
+  /** Of the logical unit that has the command, as soon as it was asked. */
+  countsBlocksOf(bytes: number): void {
+    this.#blockBytes = bytes;
   }
 
   /** How far it is by now; what is left out has not changed. */

@@ -42,6 +42,7 @@ export async function populate(
   const leased = await plant.units.lease(device);
   try {
     const { blocks, blockBytes } = leased.facts;
+    active.operation.countsBlocksOf(blockBytes);
     checkRanges(list.ranges, blocks, POPULATE_RANGES);
     const { data } = await leased.unit.command(readCapacity16(), { dataIn: CAPACITY_BYTES });
     const creator = nameOf(await plant.units.designators(device));
@@ -70,6 +71,7 @@ export async function writeUsing(list: WriteUsingToken, active: ActiveCopy, plan
   const { device } = active.operation.facts;
   const leased = await plant.units.lease(device);
   const { blocks, blockBytes } = leased.facts;
+  active.operation.countsBlocksOf(blockBytes);
   await plant.units.giveBack(leased, true);
   checkRanges(list.ranges, blocks, WRITE_RANGES);
   const use = plant.tokens.use(list.token);

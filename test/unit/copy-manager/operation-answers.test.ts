@@ -87,7 +87,8 @@ test("one that runs says whether the command waits for it, how far it is, and ha
 });
 
 test("held data and tokens come with the status when it has ended", (t) => {
-  const one = operation({ kind: "populate-token", blockBytes: 512 });
+  const one = operation({ kind: "populate-token" });
+  one.countsBlocksOf(512);
   one.hold(hex("0102"));
   one.hold(hex("03"));
   one.made(zeroToken());

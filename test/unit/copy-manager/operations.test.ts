@@ -161,7 +161,7 @@ test("data that is held and was not fetched outlives the status", (t) => {
 
 test("tokens and the outcome of a command of tokens are told until they were fetched whole; of a copy there are none", (t) => {
   const { operations, begin, receive } = table();
-  const one = begin({ kind: "populate-token", blockBytes: 512 });
+  const one = begin({ kind: "populate-token" });
   const tokens = (length?: number) => decodeTokenInformation(receive("token-information", 7, length)).tokens;
   one.made(zeroToken());
   one.end({ state: "done" });
