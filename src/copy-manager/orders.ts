@@ -63,8 +63,6 @@ function copyOrder(data: Uint8Array, form: CopyForm, asker: Asker, plant: TokenP
       const transferBytes = Math.min(plant.units.transferBytes, plant.tuning().ioBytes || PIECE_BYTES, PIECE_BYTES);
       // One byte more than can be held: that it has no room is how the operation learns that something was left out.
       await runSteps(planCopy(list, lookup, { heldBytes: COPY_LIMITS.heldBytes + 1, transferBytes }), active, plant);
-      // Those that move nothing at the end are in no step.
-      if (!active.control.cancelled) active.operation.progress({ segments: segments.length, commands: 0 });
       return "done";
     },
   };

@@ -162,6 +162,17 @@ export class Room {
     this.answers.set(id, { status, sense: sense ?? none, data: data ?? none });
   }
 
+  /** Units beside those of the manager. @param opened told which device is */
+  unitsWith(opened: (device: string) => void): CopyUnits {
+    const devices = this.#devices();
+    const openUnit: typeof devices.openUnit = (device) => {
+      opened(device);
+      return devices.openUnit(device);
+    };
+    const { tapeBlockBytes } = this.memory;
+    return new CopyUnits({ devices: { ...devices, openUnit }, timers: this.clock, tapeBlockBytes });
+  }
+
   #devices(): Pick<DeviceRegistry, "config" | "openUnit"> {
     return {
       config: (device) =>
