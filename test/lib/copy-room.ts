@@ -84,6 +84,8 @@ export class Room {
   open = 0;
   /** The device cannot be opened. */
   broken: string | undefined;
+  /** What is thrown then. */
+  breaks: Error = new GantryError("DEVICE_PATH_FAILED", "The device cannot be reached.");
   reserveStatus: number = STATUS.GOOD;
   #serial = 0n;
   #draws = 0;
@@ -178,8 +180,7 @@ export class Room {
       config: (device) =>
         ({ name: device, type: isTape(device) ? "tape" : "disk" }) as ReturnType<DeviceRegistry["config"]>,
       openUnit: async (device) => {
-        if (device === this.broken)
-          throw new GantryError("DEVICE_PATH_FAILED", `${device} cannot be reached.`, { details: { device } });
+        if (device === this.broken) throw this.breaks;
         this.open++;
         return new ScsiUnit(device, new ModelLu(this.plant, device, () => void this.open--));
       },

@@ -12,6 +12,8 @@ import {
 import type { CopyAccess, UnitLookup } from "../../../src/copy-manager/steps.js";
 import { deviceFailure } from "../../../src/device/failure.js";
 import { GantryError } from "../../../src/sys/errors.js";
+import { SENSE_KEY } from "../../../src/wire/names.js";
+import { fixedSense } from "../../../src/wire/sense-encode.js";
 import type { CopyList } from "../../../src/wire/xcopy/copy-list.js";
 import type { IdentificationCscd } from "../../../src/wire/xcopy/cscd.js";
 import { CopyRefusal } from "../../../src/wire/xcopy/refusal.js";
@@ -165,6 +167,24 @@ test("a unit that cannot be opened is told of when its turn comes, at the segmen
   const fault = refusalOf(() => lookup(0, "destination", 4, "write"));
   t.is(codes(fault), "a/d/2");
   t.is(fault?.segment, 4);
+});
+
+test("what a unit says that cannot be opened is forwarded for the side that wants it", async (t) => {
+  const { room, resolve } = setUp({ disk0: {}, big0: {} });
+  const cscd = cscdOf(room, "big0");
+  await resolve([cscd]);
+  await room.rest();
+  const sense = fixedSense(SENSE_KEY.NOT_READY, 0x04, 0x03);
+  room.broken = "big0";
+  room.breaks = deviceFailure("big0", { outcome: "delivered", status: 2, sense, cdb: new Uint8Array(6) });
+  const lookup = await resolve([cscd]);
+  const answer = { status: 2, sense };
+  t.like(
+    refusalOf(() => lookup(0, "destination", 4, "write")),
+    { asc: 0x0d, ascq: 1, segment: 4, destination: answer },
+  );
+  const fault = refusalOf(() => lookup(0, "source", 5, "read"));
+  t.deepEqual([fault?.source, fault?.destination, fault?.segment], [answer, undefined, 5]);
 });
 
 test("what a device answers is forwarded; that it did not answer is told otherwise", (t) => {
