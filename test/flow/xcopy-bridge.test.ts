@@ -131,11 +131,11 @@ test("a token is made of ranges of one disk and written to another", async (t) =
   const made = await run("populate", "disk0", "10+16", "100+8", "--out", file);
   t.is(made.code, 0, made.stderr);
   t.is(readFileSync(file).length, 512);
-  t.regex(made.stdout, /^done, without errors: 2 segments processed, 12\.0 KiB moved$/m);
+  t.regex(made.stdout, /^done, without errors: 2 segments processed, 24 blocks moved$/m);
   t.regex((await run("tokens", "disk0")).stdout, /change vulnerable/);
   const written = await run("write", "disk1", "0+20", "--token", file);
   t.is(written.code, 0, written.stderr);
-  t.is(written.stdout, "done, without errors: 10.0 KiB written\n");
+  t.is(written.stdout, "done, without errors: 20 blocks written\n");
   const [from, to] = [plant.disk("disk0"), plant.disk("disk1")];
   t.deepEqual(to.subarray(0, 16 * 512), from.subarray(10 * 512, 26 * 512));
   t.deepEqual(to.subarray(16 * 512, 20 * 512), from.subarray(100 * 512, 104 * 512));
