@@ -79,6 +79,7 @@ export class Copies {
       },
       session: (nexus) => options.keeper().seen(nexus),
       typeOf: (device) => devices.config(device).type,
+      isEmulated: (device) => devices.emulated(device) !== undefined,
       reserveOut: (nexus, device, cdb, list) => this.#reserveOut(nexus, device, cdb, list),
       onWrote: options.onWrote,
       onBegin: (...begun) => options.book?.begun(...begun),

@@ -42,7 +42,8 @@ export const SPC_ROWS: readonly OpcodeRow[] = [
   // MAINTENANCE IN: identifying information, target port groups, aliases, supported commands and functions, timestamp.
   row(0xa3, 0x05, all("REPORT IDENTIFYING INFORMATION"), "inspect", "forward", []),
   row(0xa3, 0x0a, all("REPORT TARGET PORT GROUPS"), "identify", "forward", []),
-  row(0xa3, 0x0c, all("REPORT SUPPORTED OPERATION CODES"), "inspect", "forward", []),
+  // A real device knows nothing of the commands that the bridge has in front of it.
+  row(0xa3, 0x0c, all("REPORT SUPPORTED OPERATION CODES"), "inspect", "punt", []),
   row(0xa3, 0x0d, all("REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS"), "inspect", "forward", []),
   row(0xa3, 0x0e, all("REPORT PRIORITY"), "inspect", "forward", []),
   row(0xa3, 0x0f, all("REPORT TIMESTAMP"), "inspect", "forward", []),

@@ -17,11 +17,12 @@ export interface CopySession {
 }
 
 export interface CopyManagerOptions {
-  readonly plane: Pick<Plane, "answer">;
+  readonly plane: Pick<Plane, "answer" | "pass">;
   readonly plant: Omit<TokenPlant, "reserveOut" | "onWrote">;
   /** undefined: it is gone. */
   readonly session: (nexus: number) => CopySession | undefined;
   readonly typeOf: (device: string) => "disk" | "tape" | "changer";
+  readonly isEmulated: (device: string) => boolean;
   /** PERSISTENT RESERVE OUT of that nexus, to a device that it sees. */
   readonly reserveOut: (
     nexus: number,

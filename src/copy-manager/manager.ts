@@ -10,7 +10,8 @@ import { COPY_IN, COPY_OUT, type CopyCommand, decodeCopyCommand } from "../wire/
 import { fixedCopySense } from "../wire/xcopy/copy-sense.js";
 import { ASC, CopyRefusal, refused } from "../wire/xcopy/refusal.js";
 import { ActiveCopy, type StopReason } from "./active.js";
-import { operatingParametersData, supportsCommand, thirdPartyPage } from "./limits.js";
+import { asksForDescription, describe } from "./descriptions.js";
+import { operatingParametersData, supportsCommand } from "./limits.js";
 import type { CopyManagerOptions, CopySession } from "./manager-options.js";
 import type { Operation, OperationFacts } from "./operation.js";
 import { Operations, type ReceiveKind } from "./operations.js";
@@ -22,7 +23,6 @@ import type { CopyAccess } from "./steps.js";
 import { Turns } from "./turns.js";
 
 const INQUIRY = 0x12;
-const PAGE = 0x8f;
 /** SAM-5 7: the one function that resets no logical unit. */
 const IT_NEXUS_RESET = 0x10;
 /** G_SENSE: EXTENDED COPY INFORMATION AVAILABLE. */
@@ -45,7 +45,7 @@ export class CopyManager {
 
   /** Whether the command is the copy manager's; VPD page 8Fh is too. */
   takes(cdb: Uint8Array): boolean {
-    return cdb[0] === COPY_OUT || cdb[0] === COPY_IN || (cdb[0] === INQUIRY && cdb[2] === PAGE);
+    return cdb[0] === COPY_OUT || cdb[0] === COPY_IN || asksForDescription(cdb);
   }
 
   /** Copies that run now. */
@@ -116,7 +116,12 @@ export class CopyManager {
     const path = session?.paths().get(punt.lun);
     if (session === undefined || path === undefined) return this.#answer(punt.id, STATUS.BUSY);
     const type = this.#options.typeOf(path.device);
-    if (punt.cdb[0] === INQUIRY) return this.#page(punt, path.device, type, this.#seesTape(session));
+    if (asksForDescription(punt.cdb)) {
+      // An emulated device has these commands in its own table.
+      if (punt.cdb[0] !== INQUIRY && (type === "changer" || this.#options.isEmulated(path.device)))
+        return this.#options.plane.pass(punt.id);
+      return this.#describe(punt, path.device, type === "tape" ? "tape" : "disk", this.#seesTape(session));
+    }
     const command = decodeCopyCommand(punt.cdb);
     if (command === undefined || type === "changer" || !supportsCommand(type, command.kind))
       throw refused(ASC.CDB_FIELD, "no such service action here", 1, 4);
@@ -128,23 +133,9 @@ export class CopyManager {
     return [...paths().values()].some(({ device }) => this.#options.typeOf(device) === "tape");
   }
 
-  async #page(punt: Punt, device: string, type: "disk" | "tape" | "changer", streams: boolean): Promise<void> {
-    const [high, low] = [punt.cdb[3] ?? 0, punt.cdb[4] ?? 0];
-    const page = thirdPartyPage(type === "disk" ? "disk" : "tape", await this.#blockBytes(device, type), streams);
-    this.#answer(punt.id, STATUS.GOOD, undefined, page.subarray(0, (high << 8) | low));
-  }
-
-  /** 0: not known, or none. */
-  async #blockBytes(device: string, type: string): Promise<number> {
-    if (type !== "disk") return 0;
-    const { units } = this.#options.plant;
-    try {
-      const leased = await units.lease(device);
-      await units.giveBack(leased, true);
-      return leased.facts.blockBytes;
-    } catch {
-      return 0;
-    }
+  async #describe(punt: Punt, device: string, type: "disk" | "tape", streams: boolean): Promise<void> {
+    const { status, sense, data } = await describe(punt.cdb, device, type, streams, this.#options.plant.units);
+    this.#answer(punt.id, status, sense, data);
   }
 
   #receive(punt: Punt, command: CopyCommand, session: CopySession): void {

@@ -102,7 +102,8 @@ export class Room {
     this.tokens = new Tokens({ clock: this.clock, random: (bytes) => new Uint8Array(bytes).fill(++this.#draws) });
     const { engine, memory, units, tokens, clock } = this;
     this.manager = new CopyManager({
-      plane: { answer: (...args) => this.#answered(...args) },
+      plane: { answer: (...args) => this.#answered(...args), pass: (punt) => this.#answered(punt, 0) },
+      isEmulated: () => true,
       plant: {
         ...{ native: engine, memory, units, tokens, tuning: () => ({}) },
         ...{ targetName: () => "iqn.2024-01.org.example:t", settleWrites: () => undefined },
