@@ -210,8 +210,8 @@ export class CopyManager {
   async #run(active: ActiveCopy, order: Order, initiator: string): Promise<void> {
     const { operation } = active;
     let failure: CopyRefusal | undefined;
-    this.#options.onBegin(active, initiator);
     try {
+      this.#options.onBegin(active, initiator);
       const state = await order.run(active);
       if (active.stopped !== undefined) throw active.stopped.refusal;
       // Segments that move nothing may be in no step.
