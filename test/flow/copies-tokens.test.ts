@@ -1,69 +1,11 @@
-// ROD tokens over the wire (SPC-4 5.17.6, SBC-3 4.28): what they stand for, where it is written, and all that ends them.
-import test, { type ExecutionContext } from "ava";
-import type { Right } from "../../src/admit/key.js";
+// ROD tokens over the wire (SPC-4 5.17.6, SBC-3 4.28): what they stand for, and where it is written.
+import test from "ava";
 import { encodeCopyCommand } from "../../src/wire/xcopy/commands.js";
-import { decodeTokenInformation, STATUS_LID4, type TokenInformation } from "../../src/wire/xcopy/copy-results.js";
+import { STATUS_LID4 } from "../../src/wire/xcopy/copy-results.js";
 import type { BlockRange } from "../../src/wire/xcopy/ranges.js";
-import { decodeAllTokens, decodeRodToken, ROD_TYPE, zeroToken } from "../../src/wire/xcopy/rod-token.js";
-import {
-  encodePopulateToken,
-  encodeWriteUsingToken,
-  type PopulateToken,
-  type WriteUsingToken,
-} from "../../src/wire/xcopy/token-lists.js";
-import { type CopyHost, type CopyPlant, type Name, startCopyPlant, words } from "../lib/copy-plant.js";
-
-const ALL: readonly Right[] = ["read", "write", "exclusive", "media-control"];
-const MINUTE_MS = 60_000;
-const LIST_ID = 0x0102_0304;
-const [UNKNOWN, CORRUPT, EXPIRED, CANCELLED, DELETED] = ["5/23/4", "5/23/5", "5/23/7", "5/23/8", "5/23/9"];
-
-const range = (lba: number, blocks: number): BlockRange => ({ lba: BigInt(lba), blocks });
-
-/** Orders it, and says with what it ends. */
-async function ordered(host: CopyHost, at: Name, more: Partial<PopulateToken>): Promise<string> {
-  const out = encodePopulateToken({ immediate: false, inactivitySeconds: 0, ranges: [range(0, 8)], ...more });
-  const cdb = encodeCopyCommand({ kind: "populate-token", listId: LIST_ID, length: out.length });
-  return words(await host.send(at, cdb, { out }));
-}
-
-async function information(host: CopyHost, at: Name): Promise<TokenInformation> {
-  const cdb = encodeCopyCommand({ kind: "token-information", listId: LIST_ID, length: 4096 });
-  return decodeTokenInformation((await host.send(at, cdb, { in: 4096 })).data);
-}
-
-async function populate(
-  t: ExecutionContext<unknown>,
-  host: CopyHost,
-  at: Name,
-  ranges: readonly BlockRange[],
-  more: Partial<PopulateToken> = {},
-): Promise<Uint8Array> {
-  t.is(await ordered(host, at, { ranges, ...more }), "good");
-  let told = await information(host, at);
-  while (told.status === STATUS_LID4.BACKGROUND) told = await information(host, at);
-  const [made] = told.tokens;
-  if (made === undefined) throw new Error("no token was made");
-  return made.token;
-}
-
-async function write(
-  host: CopyHost,
-  at: Name,
-  token: Uint8Array,
-  ranges: readonly BlockRange[],
-  more: Partial<WriteUsingToken> = {},
-): Promise<string> {
-  const out = encodeWriteUsingToken({ immediate: false, deleteToken: false, offset: 0n, token, ranges, ...more });
-  const cdb = encodeCopyCommand({ kind: "write-using-token", listId: LIST_ID, length: out.length });
-  return words(await host.send(at, cdb, { out }));
-}
-
-const write10 = (host: CopyHost, name: Name, lba: number) =>
-  host.send(name, Uint8Array.of(0x2a, 0, 0, 0, lba >> 8, lba & 0xff, 0, 0, 1, 0), { out: new Uint8Array(512) });
-
-const bytes = (disk: Buffer, block: number, ranges: readonly BlockRange[]): Buffer =>
-  Buffer.concat(ranges.map(({ lba, blocks }) => disk.subarray(Number(lba) * block, (Number(lba) + blocks) * block)));
+import { decodeRodToken, ROD_TYPE, zeroToken } from "../../src/wire/xcopy/rod-token.js";
+import { type Name, startCopyPlant, words } from "../lib/copy-plant.js";
+import { bytes, information, LIST_ID, NONE, ordered, populate, range, write, write10 } from "../lib/copy-tokens.js";
 
 test("a token's blocks are written to other ranges, of its disk and of others, whatever their blocks, from any offset", async (t) => {
   const plant = await startCopyPlant(t);
@@ -176,133 +118,17 @@ test("a change of one of its blocks cancels a token, whoever makes it: a server,
     t.is(await write(host, "disk1", token, [range(0, 8)]), "good");
     await change();
     const before = plant.disk("disk1");
-    t.is(await write(host, "disk1", token, [range(0, 8)]), CANCELLED, change.name);
+    t.is(await write(host, "disk1", token, [range(0, 8)]), NONE.cancelled, change.name);
     t.true(plant.disk("disk1").equals(before));
   }
   // Itself, too: what it was written over is not what it stands for any more.
   token = await populate(t, host, "disk0", [range(0, 8)]);
   t.is(await write(host, "disk0", token, [range(4, 4)]), "good");
-  t.is(await write(host, "disk1", token, [range(0, 8)]), CANCELLED);
-});
-
-test("a token expires when nobody has used it for its timeout; each use begins it anew; none lives longer than a day", async (t) => {
-  const plant = await startCopyPlant(t);
-  const host = await plant.host("a");
-  const use = (token: Uint8Array) => write(host, "disk1", token, [range(0, 8)]);
-  const [short, long] = [
-    await populate(t, host, "disk0", [range(0, 8)]),
-    await populate(t, host, "disk0", [range(0, 8)], { inactivitySeconds: 3600 }),
-  ];
-  for (let turn = 0; turn < 3; turn++) {
-    plant.later(MINUTE_MS / 2);
-    t.is(await use(short), "good");
-  }
-  plant.later(MINUTE_MS);
-  t.is(await use(short), EXPIRED);
-  t.is(await use(long), "good");
-  for (let hour = 0; hour < 23; hour++) {
-    plant.later(59 * MINUTE_MS);
-    t.is(await use(long), "good");
-  }
-  plant.later(59 * MINUTE_MS);
-  t.is(await use(long), "good");
-  plant.later(30 * MINUTE_MS);
-  t.is(await use(long), EXPIRED);
-  t.is(await ordered(host, "disk0", { inactivitySeconds: 3601 }), "5/26/0");
-});
-
-test("a token that was deleted, forged, changed or of before a restart is none", async (t) => {
-  const plant = await startCopyPlant(t);
-  const host = await plant.host("a");
-  const to = [range(0, 8)];
-  const token = await populate(t, host, "disk0", to);
-  const before = plant.disk("disk1");
-  const changed = (at: number): Uint8Array => {
-    const copy = Uint8Array.from(token);
-    copy[at] = (copy[at] ?? 0) ^ 0x01;
-    return copy;
-  };
-  for (const [at, wanted] of [
-    [0, "5/23/1"],
-    [7, "5/23/a"],
-    [8, UNKNOWN],
-    [15, UNKNOWN],
-    // Its creator, its size, and the secret.
-    [24, CORRUPT],
-    [63, CORRUPT],
-    [130, CORRUPT],
-    [256, CORRUPT],
-    [287, CORRUPT],
-    [511, CORRUPT],
-  ] as const)
-    t.is(await write(host, "disk1", changed(at), to), wanted, `byte ${at}`);
-  t.is(await write(host, "disk1", new Uint8Array(512), to), "5/23/a");
-  // What REPORT ALL ROD TOKENS tells of a token does not make one.
-  const told = Uint8Array.from(token);
-  told.fill(0, 96);
-  t.is(await write(host, "disk1", told, to), CORRUPT);
-  t.true(plant.disk("disk1").equals(before));
-  t.is(await write(host, "disk1", token, to, { deleteToken: true }), "good");
-  t.is(await write(host, "disk1", token, to), DELETED);
-  const next = await populate(t, host, "disk0", to);
-  await plant.restart();
-  t.is(await write(host, "disk1", next, to), UNKNOWN);
-});
-
-test("a token that was stolen gives nothing to who may not read its blocks, and makes nothing writable", async (t) => {
-  const plant = await startCopyPlant(t);
-  const owner = await plant.host("a");
-  const token = await populate(t, owner, "disk0", [range(0, 8)]);
-  const media = plant.media();
-  const to = [range(0, 8)];
-  for (const [name, rights, wanted] of [
-    ["blind", { disk1: ALL }, UNKNOWN],
-    ["writer", { disk1: ALL, disk0: ["write", "exclusive", "media-control"] }, UNKNOWN],
-    ["reader", { disk1: ["read"], disk0: ALL }, "7/27/0"],
-    ["excluder", { disk1: ["exclusive"], disk0: ALL }, "7/27/0"],
-  ] as const) {
-    const thief = await plant.host(name, rights);
-    t.is(await write(thief, "disk1", token, to), wanted, name);
-    // The same, from the unit of which it is.
-    if (name === "writer") t.is(await write(thief, "disk0", token, [range(1000, 8)]), UNKNOWN);
-  }
-  const writer = await plant.host("populates", { disk0: ["write"] });
-  t.is(await ordered(writer, "disk0", {}), "5/20/2");
-  t.is(plant.media(), media, "not one byte is another");
-  // Who may read and write both may use it, whoever made it.
-  const friend = await plant.host("friend", { disk0: ["read"], disk1: ["write"] });
-  t.is(await write(friend, "disk1", token, to), "good");
-  await plant.revoke(owner, "disk0");
-  const after = plant.media();
-  t.is(await write(owner, "disk1", token, to), UNKNOWN, "its maker, who may not read them any more");
-  t.is(plant.media(), after);
-});
-
-test("REPORT ALL ROD TOKENS tells of tokens of disks that the server may read, and nothing that could be presented", async (t) => {
-  const plant = await startCopyPlant(t);
-  const owner = await plant.host("a");
-  const [one, two] = [
-    await populate(t, owner, "disk0", [range(0, 8)]),
-    await populate(t, owner, "big0", [range(0, 1)]),
-  ];
-  const all = async (host: CopyHost, at: Name): Promise<readonly bigint[]> => {
-    const cdb = encodeCopyCommand({ kind: "all-tokens", listId: 0, length: 4096 });
-    const { data } = await host.send(at, cdb, { in: 4096 });
-    t.false(Buffer.from(data).includes(Buffer.from(one.subarray(256, 288))), "the secret");
-    return decodeAllTokens(data).map(({ identifier }) => identifier);
-  };
-  const ids = [one, two].map((token) => decodeRodToken(token).identifier);
-  t.deepEqual(await all(owner, "disk1"), ids);
-  t.deepEqual(await all(owner, "tape0"), ids, "whichever unit is asked");
-  const reader = await plant.host("b", { disk0: ["read"], big0: ["write"] });
-  t.deepEqual(await all(reader, "big0"), ids.slice(0, 1));
-  t.deepEqual(await all(await plant.host("c", { disk1: ALL }), "disk1"), []);
-  plant.later(MINUTE_MS);
-  t.deepEqual(await all(owner, "disk0"), [], "none that has expired");
+  t.is(await write(host, "disk1", token, [range(0, 8)]), NONE.cancelled);
 });
 
 test("what is written with a token while its blocks change is told: the token is cancelled", async (t) => {
-  const plant: CopyPlant = await startCopyPlant(t, { tables: "[jobs]\nio_kib = 64\ndepth = 2\n" });
+  const plant = await startCopyPlant(t, { tables: "[jobs]\nio_kib = 64\ndepth = 2\n" });
   const [host, other] = [await plant.host("a"), await plant.host("b")];
   const token = await populate(t, host, "disk0", [range(0, 4096)]);
   plant.devices.emulated("disk1")?.pace(2n << 20n);
@@ -312,5 +138,5 @@ test("what is written with a token while its blocks change is told: the token is
   let told = await information(host, "disk1");
   for (; told.status === STATUS_LID4.BACKGROUND; told = await information(host, "disk1"));
   t.is(told.status, STATUS_LID4.FAILED);
-  t.is(words({ status: told.completion, sense: told.sense }), CANCELLED);
+  t.is(words({ status: told.completion, sense: told.sense }), NONE.cancelled);
 });
