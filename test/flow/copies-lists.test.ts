@@ -138,6 +138,12 @@ const WRONG: readonly Wrong[] = [
     answer: inSegments("5/26/0", 2),
   },
   {
+    what: "a list of segments that ends within the head of one",
+    segments: (form) => [blocks(form), blocks(form)],
+    change: (bytes, { segments }) => bytes.writeUInt16BE(31, segments === 80 ? 10 : 44),
+    answer: "5/1a/0",
+  },
+  {
     what: "data to be held without an identifier",
     list: { listIdUsage: 3, listId: 0 },
     segments: (form) => [blocks(form), blocks(form, { hold: true })],

@@ -45,7 +45,14 @@ test("the longest list is carried out whole: 64 CSCD descriptors, 1024 segments,
   t.is(refusal(await host.copy(UNIT, cscds, tooMany)), `5/26/8 list ${place}`);
   t.is(words(await host.copy(UNIT, cscds, tooMany.slice(1))), "good");
   t.is(refusal(await host.copy(UNIT, cscds, [], { inline: new Uint8Array(65_537) })), "5/26/b list 12");
+  // By bytes: 64 CSCD descriptors leave this much for one segment.
+  const room = 30_720 - 64 * 32 - 16;
+  const embedded = (bytes: number): Segment => ({
+    ...{ kind: "embedded-stream", cat: false, destination: 63, transfer: bytes, data: new Uint8Array(bytes) },
+  });
+  t.is(refusal(await host.copy(UNIT, cscds, [embedded(room + 4)])), "5/1a/0");
   t.is(plant.media(), after);
+  t.is(refusal(await host.copy(UNIT, cscds, [embedded(room)])), "good");
 });
 
 test("inline data that a segment wants and the list has not: the copy ends there, and what came before is done", async (t) => {
@@ -79,6 +86,10 @@ test("POPULATE TOKEN and WRITE USING TOKEN: every refusal of their lists, with i
     return bytes;
   };
   const same = (): void => undefined;
+  const noRange = (bytes: Buffer): void => {
+    bytes.writeUInt16BE(534, 0);
+    bytes.writeUInt16BE(0, 534);
+  };
   const crossing = [
     { lba: 0n, blocks: 8 },
     { lba: 100n, blocks: 8 },
@@ -104,6 +115,7 @@ test("POPULATE TOKEN and WRITE USING TOKEN: every refusal of their lists, with i
     t.is(await scene.send("populate-token", list), expected, what);
   for (const [what, list, expected] of [
     ["no range", writes((bytes) => bytes.writeUInt16BE(0x225, 0)), "5/26/0 list 0"],
+    ["none, as both lengths say", writes(noRange), "5/26/0 list 0"],
     ["two lengths that do not agree", writes((bytes) => bytes.writeUInt16BE(16, 534)), "5/26/0 list 0"],
     ["a token of another length", writes((bytes) => bytes.writeUInt16BE(0x1f0, 22)), "5/23/a list 22"],
     ["a token of another type", writes((bytes) => bytes.writeUInt32BE(0x0001_0000, 16)), "5/23/1 list 16"],
