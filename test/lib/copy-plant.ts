@@ -184,8 +184,9 @@ export class CopyHost {
 
   /** How another names the device: its NAA designator. */
   async designator(name: Name, type: number = DESIGNATOR.NAA): Promise<BinaryDesignator> {
-    const { data } = await this.send(name, inquiry(252, 0x83), { in: 252 });
-    const found = decodeDesignators(data).find((one) => one.type === type && one.association === 0);
+    const answer = await this.send(name, inquiry(252, 0x83), { in: 252 });
+    if (words(answer) !== "good") throw new Error(`INQUIRY of ${name}: ${answer.outcome}, ${words(answer)}`);
+    const found = decodeDesignators(answer.data).find((one) => one.type === type && one.association === 0);
     if (found === undefined) throw new Error(`${name} has no designator of type ${type}`);
     return found;
   }
