@@ -6,6 +6,7 @@ import type { ExecutionContext } from "ava";
 import type { Right } from "../../src/admit/key.js";
 import type { ReservationDesk } from "../../src/admit/reservations/desk.js";
 import { DeviceRegistry } from "../../src/device/registry.js";
+import type { UnitFacts } from "../../src/fabric/units.js";
 import { native } from "../../src/native/index.js";
 import type { Lu, ScsiAnswer } from "../../src/native/types.js";
 import { Servers } from "../../src/servers.js";
@@ -30,6 +31,7 @@ export type Name = keyof typeof LUNS;
 export const BLOCK: Readonly<Record<Name, number>> = { disk0: 512, disk1: 512, big0: 4096, tape0: 0, tape1: 0 };
 const DISK_MIB = 8;
 const UNIT_ATTENTION = 6;
+const READY_MS = 20_000;
 const RIGHTS: readonly Right[] = ["read", "write", "exclusive", "media-control"];
 
 export interface CopyPlantOptions {
@@ -99,6 +101,7 @@ export async function startCopyPlant(t: ExecutionContext<unknown>, options: Copy
     config,
   );
   await servers.start();
+  await allReady(servers);
   const hosts: CopyHost[] = [];
   t.teardown(async () => {
     await Promise.all(hosts.map((host) => host.close()));
@@ -146,6 +149,13 @@ export async function startCopyPlant(t: ExecutionContext<unknown>, options: Copy
       await ring.revoke(broker.revoke({ audience: ["bridge-7"], ids: some.map(({ id }) => id) }, START_MS).token);
     },
   };
+}
+
+/** The bridge reaches devices of somebody else a moment after it has begun. */
+async function allReady(servers: Servers): Promise<void> {
+  const waits = (): boolean => ((servers.facts()?.units ?? []) as readonly UnitFacts[]).some(({ ready }) => !ready);
+  for (const give = Date.now() + READY_MS; waits() && Date.now() < give; )
+    await new Promise((resolve) => setTimeout(resolve, 10));
 }
 
 /** Words of an answer: "good", "conflict", "5/26/09" (key/ASC/ASCQ in hexadecimal), "status 40". */
