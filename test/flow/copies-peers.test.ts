@@ -227,6 +227,30 @@ const disks = (directory: string, size: number): string =>
 const image = (port: number, initiator: string, lun: number): string =>
   `driver=iscsi,transport=tcp,portal=127.0.0.1:${port},target=${TARGET},lun=${lun},initiator-name=${initiator}`;
 
+test("commands of the copy manager are among those that tgtd's disk and tape drive report to support", async (t) => {
+  const { plant } = await tgtdPlant(t);
+  const host = await plant.host("a");
+  for (const [name, populates] of [
+    ["disk0", true],
+    ["tape0", false],
+  ] as const) {
+    const all = await host.send(name, Uint8Array.of(0xa3, 0x0c, 0, 0, 0, 0, 0, 0, 0x10, 0, 0, 0), { in: 4096 });
+    if (words(all) === "good") {
+      t.is(((all.data[2] ?? 0) << 8) | (all.data[3] ?? 0), all.data.length - 4);
+      t.true(Buffer.from(all.data).includes(Buffer.of(0x84, 0, 0, 0x05, 0, 1, 0, 16)));
+      t.true(Buffer.from(all.data).includes(Buffer.of(0x12, 0)), "its own rows stay");
+    } else t.is(words(all), "5/20/0", "it has no such report");
+    for (const [action, supported] of [
+      [0x01, true],
+      [0x10, populates],
+    ] as const) {
+      const cdb = Uint8Array.of(0xa3, 0x0c, 2, 0x83, 0, action, 0, 0, 0, 64, 0, 0);
+      const one = await host.send(name, cdb, { in: 64 });
+      t.is((one.data[1] ?? 0) & 0x07, supported ? 3 : 1, `${name} ${action}`);
+    }
+  }
+});
+
 interface TgtdPlant {
   readonly plant: Omit<CopyPlant, "disk"> & { disk(name: Name): Buffer };
   readonly content: Buffer;
