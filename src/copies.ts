@@ -60,10 +60,10 @@ export class Copies {
       pass: (punt) => plane.pass(punt),
       answer: (punt, status, sense, data) => this.#answer(punt, status, sense, data),
       abort: async (unit, what) => {
-        await Promise.all([plane.abort(unit, what), this.#stoppedOn(unit)]);
+        await Promise.all([plane.abort(unit, what), this.manager.drained(unit)]);
       },
       drain: async (unit, classes, nexus) => {
-        await Promise.all([plane.drain(unit, classes, nexus), this.#stoppedOn(unit)]);
+        await Promise.all([plane.drain(unit, classes, nexus), this.manager.drained(unit)]);
       },
     };
     this.manager = new CopyManager({
@@ -103,18 +103,6 @@ export class Copies {
     await this.manager.close();
     await this.#units.stop();
     this.#memory.stop();
-  }
-
-  /** Copies that have lost their right to a unit have let go of it. */
-  async #stoppedOn(unit: number): Promise<void> {
-    const device = this.#deviceOf(unit);
-    if (device !== undefined) await this.manager.drained(device);
-  }
-
-  #deviceOf(unit: number): string | undefined {
-    for (const active of this.manager.running())
-      for (const path of active.asker.paths().values()) if (path.unit === unit) return path.device;
-    return undefined;
   }
 
   #answer(punt: bigint, status: number, sense?: Uint8Array, data?: Uint8Array): void {

@@ -23,6 +23,7 @@ export class ActiveCopy {
   /** The command that waits for its status; undefined: it has it, or nobody wants it any more. */
   punt: bigint | undefined;
   readonly uses = new Map<string, Set<CopyAccess>>();
+  readonly #units = new Set<number>();
   /** Resolves when it uses no device any more and its status is given. */
   readonly ended: Promise<void>;
   readonly settle: () => void;
@@ -56,6 +57,13 @@ export class ActiveCopy {
 
   used(device: string, access: CopyAccess): void {
     this.uses.set(device, (this.uses.get(device) ?? new Set()).add(access));
+    // As it is now: who loses the path does not lose it here.
+    for (const path of this.asker.paths().values()) if (path.device === device) this.#units.add(path.unit);
+  }
+
+  /** Whether it uses this unit of the data plane, or did. */
+  usesUnit(unit: number): boolean {
+    return this.#units.has(unit);
   }
 
   /** It ends at the next command boundary. The first reason counts. @param refusal by where it is then */

@@ -88,9 +88,9 @@ export class CopyManager {
     for (const active of this.#active.values()) active.judge();
   }
 
-  /** Resolves when copies that are stopped use the device no more; those that may go on do. */
-  async drained(device: string): Promise<void> {
-    const leaving = [...this.#active.values()].filter((one) => one.stopped !== undefined && one.uses.has(device));
+  /** Resolves when copies that are stopped use the unit no more; those that may go on do. */
+  async drained(unit: number): Promise<void> {
+    const leaving = [...this.#active.values()].filter((one) => one.stopped !== undefined && one.usesUnit(unit));
     await Promise.all(leaving.map(({ ended }) => ended));
   }
 

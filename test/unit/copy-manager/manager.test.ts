@@ -158,10 +158,11 @@ test("a copy that has lost its right ends as its own command would, and who wait
   const id = await begin();
   let drained = false;
   const paths = room.paths.get(FULL);
-  await room.manager.drained("big0");
+  const unit = paths?.get(LUN.big0)?.unit ?? -1;
+  await room.manager.drained(unit);
   paths?.delete(LUN.big0);
   room.manager.judge();
-  const draining = room.manager.drained("big0").then(() => {
+  const draining = room.manager.drained(unit).then(() => {
     drained = true;
   });
   t.false(drained);
