@@ -78,22 +78,18 @@ async function report(
   }
   const asked = cdb.slice();
   new DataView(asked.buffer).setUint32(6, REPORT_BYTES);
-  const leased = await units.lease(device);
-  try {
-    const { outcome, status, sense, data } = await leased.unit.lu.execute(asked, { dataIn: REPORT_BYTES });
-    if (outcome !== "delivered") return { status: STATUS.BUSY };
-    if (status !== STATUS.GOOD) return { status, sense };
-    const whole = options === ALL ? allCommands(data, type, timeouts) : data;
-    return { status, data: whole.subarray(0, allocation) };
-  } finally {
-    await units.giveBack(leased, true);
-  }
+  const { outcome, status, sense, data } = await units.ask(device, asked, REPORT_BYTES);
+  if (outcome !== "delivered") return { status: STATUS.BUSY };
+  if (status !== STATUS.GOOD) return { status, sense };
+  const whole = options === ALL ? allCommands(data, type, timeouts) : data;
+  return { status, data: whole.subarray(0, allocation) };
 }
 
 /** The device's own rows, but for those of the copy manager, which are the bridge's. */
 export function allCommands(data: Uint8Array, type: CopyManagerType, timeouts: boolean): Uint8Array {
-  const view = new DataView(data.buffer, data.byteOffset, data.length);
-  const end = Math.min(data.length, 4 + view.getUint32(0));
+  // A device that gives no length gives no rows.
+  const told = data.length < 4 ? 0 : new DataView(data.buffer, data.byteOffset, data.length).getUint32(0);
+  const end = Math.min(data.length, 4 + told);
   const rows: Uint8Array[] = [];
   for (let at = 4; at + ROW_BYTES <= end; ) {
     const length = ((data[at + 5] ?? 0) & 0x02) === 0 ? ROW_BYTES : ROW_BYTES + TIMEOUTS_BYTES;

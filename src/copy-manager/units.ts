@@ -2,14 +2,15 @@
 // closely, since opening costs more than copying a megabyte. One handle serves one copy at a time; several copies of one
 // device have several.
 import { openDisk } from "../device/disk.js";
+import { senseOf } from "../device/failure.js";
 import type { DeviceRegistry } from "../device/registry.js";
 import type { ScsiUnit } from "../device/scsi-unit.js";
 import { openTapeAsItIs, type TapeDrive } from "../device/tape-drive.js";
-import type { CopyLu } from "../native/types.js";
+import type { CopyLu, ScsiAnswer } from "../native/types.js";
 import type { Timers } from "../sys/clock.js";
 import { inquiry, testUnitReady } from "../wire/cdb.js";
 import { VPD } from "../wire/inquiry.js";
-import { STATUS } from "../wire/names.js";
+import { SENSE_KEY, STATUS } from "../wire/names.js";
 import { type BinaryDesignator, decodeDesignators } from "../wire/xcopy/designator.js";
 import type { CopyUnit } from "./steps.js";
 
@@ -50,7 +51,7 @@ export class CopyUnits {
   designators(device: string): Promise<readonly BinaryDesignator[]> {
     const known = this.#designators.get(device);
     if (known !== undefined) return known;
-    const asked = this.#ask(device).catch(() => {
+    const asked = this.#names(device).catch(() => {
       // It is asked again with the next copy.
       this.#designators.delete(device);
       return [];
@@ -132,13 +133,16 @@ export class CopyUnits {
     }
   }
 
-  async #ask(device: string): Promise<readonly BinaryDesignator[]> {
+  async #names(device: string): Promise<readonly BinaryDesignator[]> {
+    const { data } = await this.ask(device, inquiry(IDENTIFICATION_BYTES, VPD.IDENTIFICATION), IDENTIFICATION_BYTES);
+    return decodeDesignators(data).filter(({ association }) => association === LOGICAL_UNIT);
+  }
+
+  /** The device's own answer to a command that needs no medium, past unit attentions. Rejects when it is not reached. */
+  async ask(device: string, cdb: Uint8Array, dataIn: number): Promise<ScsiAnswer> {
     const unit = await this.#options.devices.openUnit(device);
     try {
-      const { data } = await unit.command(inquiry(IDENTIFICATION_BYTES, VPD.IDENTIFICATION), {
-        dataIn: IDENTIFICATION_BYTES,
-      });
-      return decodeDesignators(data).filter(({ association }) => association === LOGICAL_UNIT);
+      return await unit.command(cdb, { dataIn, accept: (answer) => senseOf(answer)?.key !== SENSE_KEY.UNIT_ATTENTION });
     } finally {
       await unit.close();
     }

@@ -58,3 +58,7 @@ test("one command: its usage, or that it is none", (t) => {
   const withTimeouts = oneCommand(0x83, 0x00, "tape", true);
   t.deepEqual([withTimeouts[1], withTimeouts.length, withTimeouts[21]], [0x83, 4 + 16 + 12, 10]);
 });
+
+test("a device that answers with less than a length has no rows of its own", (t) => {
+  t.deepEqual(rows(allCommands(new Uint8Array(3), "disk", false)), [...OURS, "0"]);
+});
