@@ -2,7 +2,7 @@
 // `npm test`: everything that judges the tree, in one order, with one closing line. Steps that fail do not
 // stop the others, so that one run shows all there is to mend.
 //
-//   node dist/tools/check/test-all.js [--only lint,c,tsan,fuzz,conformance,ava,ava-current] [ava files…]
+//   node dist/tools/check/test-all.js [--only lint,c,tsan,fuzz,conformance,ava,ava-current,vm] [ava files…]
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { parseArgs } from "node:util";
@@ -118,7 +118,7 @@ async function ctest(
 }
 
 /** Runs the ava suite with one Node; prints what fails and what is skipped, with the reason in its title. */
-async function ava(node: string, files: readonly string[] = positionals): Promise<Tally> {
+async function ava(node: string, files: readonly string[] = positionals, env: NodeJS.ProcessEnv = {}): Promise<Tally> {
   const tally: Tally = { passed: 0, failed: 0, skipped: 0 };
   let failing = false;
   const code = await run(
@@ -139,7 +139,7 @@ async function ava(node: string, files: readonly string[] = positionals): Promis
         console.log(line);
       } else tally.passed++;
     },
-    { ...process.env, PATH: `${node.slice(0, node.lastIndexOf("/"))}:${process.env.PATH}` },
+    { ...process.env, ...env, PATH: `${node.slice(0, node.lastIndexOf("/"))}:${process.env.PATH}` },
   );
   if (code !== 0 && tally.failed === 0) tally.failed++;
   return tally;
@@ -164,6 +164,15 @@ async function conformance(): Promise<Tally> {
   // A failure that tgtd has alone is none of ours; what is a problem, the program says.
   tally.failed = problems.length === 0 && code !== 0 ? 1 : problems.length;
   return tally;
+}
+
+const NO_GUEST = 3;
+/** What only a real kernel can judge. Where no guest can be had that is said, and counts as one test skipped. */
+async function vm(): Promise<Tally> {
+  const code = await run(process.execPath, ["dist/test/vm/prepare.js"], (line) => console.log(`   ${line}`));
+  if (code === NO_GUEST) return { passed: 0, failed: 0, skipped: 1 };
+  if (code !== 0) return { passed: 0, failed: 1, skipped: 0 };
+  return ava(process.execPath, positionals, { GANTRY_TEST_KIND: "vm" });
 }
 
 const FUZZ = "dist/tools/check/fuzz.js";
@@ -212,6 +221,7 @@ const steps: Step[] = [
     title: "units, addons and the main job on the current Node",
     run: () => ava(currentNode, positionals.length > 0 ? positionals : ON_CURRENT),
   },
+  { name: "vm", title: "on a real kernel, in a guest", run: vm },
 ];
 
 const wanted = values.only?.split(",");
