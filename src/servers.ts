@@ -31,7 +31,7 @@ import type { Logger } from "./sys/log.js";
 import type { Store } from "./sys/store.js";
 
 /** Peripheral device types (SPC-4 6.6.2). */
-const TYPE_NUMBER = { disk: 0, tape: 1 } as const;
+const TYPE_NUMBER = { disk: 0, tape: 1, changer: 8 } as const;
 
 export interface ServersOptions {
   readonly native: Native;

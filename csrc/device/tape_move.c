@@ -124,7 +124,8 @@ static void located(gt_cmd *cmd, int error) {
   if (error) lost(cmd);
 }
 
-/* BT (vendor's own block addresses) is refused by the table. There is one partition, number 0. */
+/* BT asks for an address of the vendor's own kind, as READ POSITION's service action 01h tells it: here the same object
+ * number. The Linux st driver asks in no other way (`mt tell`, `mt seek`). There is one partition, number 0. */
 void gt_tape_locate_10(gt_cmd *cmd) {
   if (cmd->cdb[1] & 0x02 && cmd->cdb[8]) return gt_fail_field(cmd, 8, -1);
   if (!settled(cmd)) return;

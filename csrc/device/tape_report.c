@@ -25,7 +25,8 @@ static gt_buffered buffered(const gt_cartridge *cartridge) {
                        .bytes = cartridge->here.data - buffer->base.data};
 }
 
-/* Short form (SSC-4 7.7.2). An object number of more than 32 bits does not fit: LOLU. */
+/* Short form (SSC-4 7.7.2), block id and vendor-specific alike. An object number of more than 32 bits does not fit:
+ * LOLU. */
 void gt_tape_position_short(gt_cmd *cmd) {
   const gt_cartridge *cartridge = gt_tape_of(cmd)->cartridge;
   gt_buffered now = buffered(cartridge);

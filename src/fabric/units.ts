@@ -12,10 +12,12 @@ const UNITS_MAX = 256;
 /** statfs(2) of file systems that keep their files in memory, so that nothing there is waited for. */
 const IN_MEMORY: readonly number[] = [0x01021994, 0x858458f6];
 
-/** Of commands to real devices: ordinary ones, and those that may take as long as a tape or a format. */
+/** Of commands to real devices: ordinary ones, and those that may take as long as a tape, a format or a robot. */
 const TIMEOUTS_MS = {
   disk: { ordinary: 60_000, slow: 24 * 3_600_000 },
   tape: { ordinary: 900_000, slow: 6 * 3_600_000 },
+  // The robot may have to look at every slot, and an import station waits for people.
+  changer: { ordinary: 900_000, slow: 3_600_000 },
 } as const;
 
 const RETRY_MS = { first: 500, most: 30_000 } as const;

@@ -88,13 +88,17 @@ const jobs = v.strictObject({
 
 const common = {
   name,
-  type: v.picklist(["disk", "tape"], 'must be "disk" or "tape"'),
   writers: v.optional(v.picklist(["one", "many"], 'must be "one" or "many"'), "one"),
   tell_readers: v.optional(flag, false),
 };
 
+const emulatedType = v.picklist(["disk", "tape"], 'must be "disk" or "tape"');
+/** A changer is for servers only: whoever holds its key drives the robot. */
+const realType = v.picklist(["disk", "tape", "changer"], 'must be "disk", "tape" or "changer"');
+
 const virtualDevice = v.strictObject({
   ...common,
+  type: emulatedType,
   transport: v.literal("virtual"),
   path: text(4000),
   block_bytes: v.optional(v.picklist([512, 4096], "must be 512 or 4096"), 512),
@@ -113,6 +117,7 @@ const virtualDevice = v.strictObject({
 
 const sgDevice = v.strictObject({
   ...common,
+  type: realType,
   transport: v.literal("sg"),
   path: v.pipe(text(4000), v.regex(/^\/dev\//, "must be a node below /dev, such as /dev/sg3")),
   direct_io: v.optional(flag, true),
@@ -121,6 +126,7 @@ const sgDevice = v.strictObject({
 
 const iscsiDevice = v.strictObject({
   ...common,
+  type: realType,
   transport: v.literal("iscsi"),
   portal: v.pipe(
     text(),

@@ -330,6 +330,14 @@ static void positions(rig *r) {
   rig_run(r, "34 00 00 00 00 00 00 00 00 00", GT_DIR_IN, data, 20);
   GOOD(r);
   CHECK(data[0] == 0 && gt_load_be32(data + 4) == 5 && gt_load_be32(data + 8) == 5);
+  TEST("an address of the vendor's own kind is the object number too: what st's tell and seek use");
+  rig_run(r, "34 01 00 00 00 00 00 00 00 00", GT_DIR_IN, data, 20);
+  GOOD(r);
+  CHECK_EQ(gt_load_be32(data + 4), 5);
+  rig_none(r, "2b 04 00 00 00 00 03 00 00 00");
+  GOOD(r);
+  CHECK_EQ(object(r), 3);
+  rig_none(r, "2b 04 00 00 00 00 05 00 00 00");
   rig_run(r, "34 08 00 00 00 00 00 00 20 00", GT_DIR_IN, data, 32);
   GOOD(r);
   CHECK(gt_load_be16(data + 2) == 0x1C && gt_load_be64(data + 8) == 5 && gt_load_be64(data + 16) == 5);
