@@ -1,6 +1,6 @@
 // The bridge as a real kernel sees it: its disk, tape and generic drivers, and the tools that people use on them.
 import test from "ava";
-import { allow, FIND, GUEST, LUNS, login, plug, startBridge, TARGET } from "./lib/bridge-plant.js";
+import { allow, GUEST, LUNS, login, plug, startBridge, TARGET } from "./lib/bridge-plant.js";
 
 const DEVICES = Object.keys(LUNS) as (keyof typeof LUNS)[];
 
@@ -10,14 +10,14 @@ test.serial("QEMU as the initiator: sd, st and sg drivers on the bridge's disks 
   await plug(plant, DEVICES);
   const { guest } = plant;
 
-  const inquiry = await guest.run(`${FIND}
+  const inquiry = await guest.run(`
     sg_inq $(find_node disk 2); sg_inq $(find_node tape 2); sg_vpd -p di $(find_node disk 2); sg_readcap $(find_node disk 2)
     sg_luns $(find_node disk 2)`);
   t.regex(inquiry.out, /Vendor identification: GANTRY/);
   t.regex(inquiry.out, /Peripheral device type: tape/);
 
   const disk = await guest.run(
-    `${FIND}
+    `
     disk=$(find_node disk 1)
     mkfs.ext4 -q $disk
     mkdir -p /mnt/a && mount $disk /mnt/a
@@ -34,7 +34,7 @@ test.serial("QEMU as the initiator: sd, st and sg drivers on the bridge's disks 
   t.regex(disk.out, /trimmed/);
 
   const tape = await guest.run(
-    `${FIND}
+    `
     tape=$(find_node tape 1); tape=\${tape/st/nst}
     mt -f $tape rewind; mt -f $tape setblk 0
     tar -b 2048 -cf $tape /usr/bin/sg_dd /usr/bin/sg_inq
@@ -69,7 +69,7 @@ test.serial(
     await allow(plant, GUEST, DEVICES);
     await guest.run(`iscsiadm -m session --rescan >/dev/null`);
     const { out } = await guest.run(
-      `${FIND}
+      `
     a=$(find_node disk 1 1) b=$(find_node disk 1 2)
     ga=$(find_node disk 2 1) gb=$(find_node disk 2 2)
     mkfs.ext4 -q $a
@@ -93,7 +93,7 @@ test.serial(
     t.regex(out, /Key=0x11/);
 
     const tape = await guest.run(
-      `${FIND}
+      `
     tape=$(find_node tape 1); tape=\${tape/st/nst}
     mt -f $tape setblk 0; mt -f $tape rewind
     head -c 20000000 /usr/local/bin/node >/tmp/data

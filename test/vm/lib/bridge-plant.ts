@@ -76,17 +76,3 @@ export async function login({ guest, port }: BridgePlant): Promise<void> {
     iscsiadm -m node -o new -T ${TARGET} -p 10.0.2.2:${port} -I gantry >/dev/null
     iscsiadm -m node -T ${TARGET} -p 10.0.2.2:${port} -I gantry --login >/dev/null`);
 }
-
-/** The node of a logical unit that the kernel found: sd, st or sg by its vendor and type. Waits for it. */
-export const FIND = `
-find_node() { # find_node TYPE COLUMN [NUMBER]: of GANTRY's units of this type (disk, tape), column 1 the node, 2 the sg node
-  local try found
-  for try in $(seq 200); do
-    found=$(lsscsi -g | awk -v type=$1 '$2 == type && /GANTRY/ { print $(NF - 1), $NF }' | sed -n "\${3:-1}p" | awk -v column=$2 '{ print $column }')
-    [[ $found == /dev/* ]] && { echo $found; return; }
-    sleep 0.1
-  done
-  lsscsi -g >&2
-  return 1
-}
-`;

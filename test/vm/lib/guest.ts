@@ -1,10 +1,11 @@
 // A Linux of its own for tests: real drivers above devices that the host or the guest itself has.
 import { createHash } from "node:crypto";
-import { mkdir, rename, stat } from "node:fs/promises";
+import { mkdir, rename, stat, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Ended, GuestProcess } from "./agent.js";
 import { guestImage } from "./image.js";
 import { MACHINE, Machine } from "./machine.js";
+import { FUNCTIONS } from "./shell.js";
 
 export interface RunOptions {
   readonly timeoutMs?: number;
@@ -78,7 +79,7 @@ export class Guest {
 
   /** Starts a script that goes on by itself. */
   start(script: string): GuestProcess {
-    return this.#machine.agent.start(`set -euo pipefail\n. /usr/local/lib/library.sh\n${script}`);
+    return this.#machine.agent.start(FUNCTIONS + script);
   }
 
   /** QEMU as the initiator: a logical unit of an iSCSI target of the host becomes one of the guest's virtio SCSI host. */
@@ -108,6 +109,14 @@ export class Guest {
     });
     await this.#plug(id, { driver: "scsi-hd", drive: `${id}-node`, serial: id, ...facts });
     return id;
+  }
+
+  /** An empty disk of QEMU's own, whose unit serial number is its name. */
+  async newDisk(name: string, mib: number): Promise<string> {
+    const file = join(this.#machine.folder, `${name}.img`);
+    await writeFile(file, "");
+    await truncate(file, mib << 20);
+    return this.addDisk(file, { serial: name });
   }
 
   /** Takes a device out, as pulling the cable. */
@@ -174,7 +183,7 @@ export class Guest {
 async function save({ name, script }: Preparation, file: string): Promise<void> {
   const machine = await Machine.start(await guestImage(), MACHINE);
   try {
-    const process = machine.agent.start(`set -euo pipefail\n. /usr/local/lib/library.sh\n${script}`);
+    const process = machine.agent.start(FUNCTIONS + script);
     const { code } = await process.end();
     if (code !== 0)
       throw new Error(`Preparation ${name} failed: ${process.out}${process.err}${await machine.console()}`);
