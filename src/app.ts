@@ -45,9 +45,11 @@ const HOUSEKEEPING_MS = 60_000;
 const BOOT_PART = 8;
 
 export interface App {
+  readonly bridgeId: string;
   /** True while the MQTT server is connected. */
   readonly connected: boolean;
   status(): Record<string, unknown>;
+  broker(): { readonly connected: boolean; readonly sinceMs: number; readonly reason?: string };
   /** Takes over those keys of a new configuration that need no restart; returns the names of the others that differ. */
   reload(config: Config): Promise<readonly string[]>;
   stop(): Promise<void>;
@@ -217,6 +219,7 @@ async function start(
     periodMs: HOUSEKEEPING_MS,
     onSkipped: (count) => log.warn({ count }, "more messages could not be handled than were logged"),
   });
+  let link = { connected: false, sinceMs: startedMs };
   const door: ControlDoor = new ControlDoor({
     bridgeId,
     version: VERSION,
@@ -227,6 +230,7 @@ async function start(
     clock,
     newId: randomUUID,
     onState: ({ connected, protocol, error }) => {
+      if (connected !== link.connected) link = { connected, sinceMs: clock.nowMs() };
       if (connected) log.info({ protocol }, "connected to the MQTT server");
       else {
         reports.disconnected();
@@ -247,6 +251,7 @@ async function start(
       clock,
       time,
       state,
+      stateSinceMs: link.sinceMs,
       ring,
       devices,
       queue,
@@ -277,8 +282,13 @@ async function start(
   undo.push(() => clearInterval(housekeeping));
 
   return {
+    bridgeId,
     get connected() {
       return door.state.connected;
+    },
+    broker: () => {
+      const { error } = door.state;
+      return { ...link, ...(error === undefined ? {} : { reason: messageOf(error) }) };
     },
     status,
     devices,
@@ -299,6 +309,8 @@ async function start(
         iscsi: next.iscsi,
         target: next.target,
         zone: next.zone,
+        board: next.board,
+        log: next.log,
       };
       log.level = next.log.level;
       return waiting;

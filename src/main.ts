@@ -1,13 +1,15 @@
 #!/usr/bin/env node
 // gantryd: arguments, configuration, signals, and the service manager.
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
 import { type App, startApp } from "./app.js";
 import { native } from "./native/index.js";
 import { startShell } from "./shell/server.js";
+import { shellRoom } from "./shell-room.js";
 import { type Config, readConfig } from "./sys/config.js";
 import { isGantryError, messageOf } from "./sys/errors.js";
 import { createLogger, type Logger } from "./sys/log.js";
+import { LogRing } from "./sys/log-ring.js";
 import { VERSION } from "./sys/version.js";
 
 const EXIT_CONFIG = 78; // EX_CONFIG of sysexits.h
@@ -68,10 +70,16 @@ async function main(options: Options): Promise<void> {
     console.log(`${options.config} is in order: bridge ${config.bridge.id}, ${config.device.length} devices.`);
     return;
   }
-  await serve(options.config, config, createLogger(config.log.level, config.bridge.id));
+  const ring = new LogRing();
+  await serve(
+    options.config,
+    config,
+    ring,
+    createLogger(config.log.level, config.bridge.id, (line) => ring.push(line)),
+  );
 }
 
-async function serve(file: string, config: Config, log: Logger): Promise<void> {
+async function serve(file: string, config: Config, ring: LogRing, log: Logger): Promise<void> {
   // Heard from the first moment: a stop that comes while the daemon starts is a clean one, too.
   let asked: string | undefined;
   let stop = (signal: string): Promise<void> => {
@@ -89,7 +97,14 @@ async function serve(file: string, config: Config, log: Logger): Promise<void> {
     const app = await startApp({ config, native, log });
     started = app;
     const socket = config.shell.socket ?? join(config.bridge.state_dir, "gantry.sock");
-    const shell = await startShell(socket, app, log);
+    const look = config.shell.look_socket ?? join(dirname(socket), "gantry-look.sock");
+    const group = config.shell.technician_group;
+    const room = shellRoom(app, { native, logRing: ring });
+    const shell = await startShell(socket, room, log);
+    const looking = await startShell(look, room, log, {
+      role: "technician",
+      ...(group === undefined ? {} : { group }),
+    });
     const stopWatchdog = startWatchdog(log);
     let stopping = false;
     stop = async (signal) => {
@@ -97,7 +112,7 @@ async function serve(file: string, config: Config, log: Logger): Promise<void> {
       stopping = true;
       log.info({ signal }, "stopping; running jobs go on at the next start");
       tell("STOPPING=1", log);
-      await shell.stop();
+      await Promise.all([shell.stop(), looking.stop()]);
       await app.stop();
       stopWatchdog();
       log.info("stopped");

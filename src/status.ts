@@ -22,6 +22,7 @@ export interface StatusParts {
   readonly time: TrustedClock;
   /** Of the control link. */
   readonly state: LinkState;
+  readonly stateSinceMs: number;
   readonly ring: KeyRing;
   readonly devices: DeviceRegistry;
   readonly queue: JobQueue;
@@ -45,6 +46,7 @@ export function statusOf(parts: StatusParts): Record<string, unknown> {
     mqtt: state.connected
       ? `connected, MQTT ${state.protocol}`
       : `not connected${state.error === undefined ? "" : `: ${messageOf(state.error)}`}`,
+    mqttSinceMs: parts.stateSinceMs,
     clock: time.fault() ?? "trusted",
     keys: keyCount(ring),
     devices: devices.all().map(({ name, type, transport }) => ({ name, type, transport })),

@@ -5,6 +5,8 @@
 export interface ShellRequest {
   readonly verb: string;
   readonly args: readonly string[];
+  /** By name, without dashes; one without a value has "". */
+  readonly options?: Readonly<Record<string, string>>;
 }
 
 export type ShellAnswer =

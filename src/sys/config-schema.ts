@@ -86,6 +86,23 @@ const jobs = v.strictObject({
   list_timeout_s: v.optional(whole(10, 604_800), 3600),
 });
 
+const shell = v.strictObject({
+  socket: v.optional(text(100)),
+  look_socket: v.optional(text(100)),
+  technician_group: v.optional(
+    v.pipe(v.string("must be text"), v.regex(/^[a-z_][a-z0-9_-]{0,31}$/, "must be the name of a group")),
+  ),
+});
+
+/** A program and its first arguments; it is run as it is, without a shell. */
+const program = v.pipe(
+  v.array(text(4000), "must be a list: the program's path and its arguments"),
+  v.minLength(1, "must name a program"),
+  v.maxLength(16, "must have at most 16 words"),
+  v.check((words) => words[0]?.startsWith("/") === true, "must begin with the whole path of a program"),
+);
+const board = v.strictObject({ update: v.optional(program), reboot: v.optional(program) });
+
 const common = {
   name,
   writers: v.optional(v.picklist(["one", "many"], 'must be "one" or "many"'), "one"),
@@ -155,7 +172,8 @@ export const configSchema = v.strictObject({
   control,
   keys: v.optional(keys, {}),
   jobs: v.optional(jobs, {}),
-  shell: v.optional(v.strictObject({ socket: v.optional(text(100)) }), {}),
+  shell: v.optional(shell, {}),
+  board: v.optional(board, {}),
   log: v.optional(
     v.strictObject({
       level: v.optional(

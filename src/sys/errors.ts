@@ -154,14 +154,25 @@ export const ERRORS = {
   SCSI_FIELD_RANGE: row("input", "A value does not fit into its field of a command or parameter list."),
   // sys
   INTERNAL: row("system", "A defect of Gantry itself; please report it with the log."),
+  BOARD_FAILED: row("system", "A program of the board (`[board]`) did not do what it was asked; its output says why."),
+  BOARD_MISSING: row(
+    "state",
+    "This machine has no program for that: `[board]` in the configuration names what updates and restarts it.",
+  ),
   CONFIG_INVALID: row(
     "input",
     "Keys of the configuration are missing, unknown or wrong; each problem has its line in `details.problems`.",
   ),
+  CONFIG_NOT_APPLIED: row(
+    "system",
+    "The new configuration could not be written or taken over; the one before is in force and in its place.",
+  ),
   CONFIG_SYNTAX: row("input", "The configuration is no valid TOML; the line is in `details.line`."),
   CONFIG_UNREADABLE: row("input", "The configuration file cannot be read; check the path and its permissions."),
+  SHELL_CONFIRM: row("input", "The verb wants the name of what it hits once more: `--confirm NAME`."),
+  SHELL_ROLE: row("refused", "The verb is for administrators, and the shell was asked over the socket of technicians."),
   SHELL_SOCKET: row("state", "The local socket of the shell cannot be made, or another daemon answers on it."),
-  SHELL_VERB: row("input", "The shell does not know this verb, or it lacks an argument."),
+  SHELL_VERB: row("input", "The shell does not know this verb, or an argument is missing or wrong."),
   STATE_IN_USE: row("state", "Another daemon has the state directory; stop it, or give each a directory of its own."),
   STORE_CORRUPT: row(
     "system",

@@ -4,8 +4,8 @@ import { createConnection } from "node:net";
 import { join } from "node:path";
 import test, { type ExecutionContext } from "ava";
 import { toLine } from "../../../src/shell/protocol.js";
+import type { ShellRoom } from "../../../src/shell/room.js";
 import { startShell } from "../../../src/shell/server.js";
-import type { ShellRoom } from "../../../src/shell/verbs.js";
 import { silentLogger } from "../../../src/sys/log.js";
 import { tmpDir } from "../../lib/tmp.js";
 

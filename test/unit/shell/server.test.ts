@@ -1,8 +1,8 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "ava";
+import type { ShellRoom } from "../../../src/shell/room.js";
 import { startShell } from "../../../src/shell/server.js";
-import type { ShellRoom } from "../../../src/shell/verbs.js";
 import { silentLogger } from "../../../src/sys/log.js";
 import { tmpDir } from "../../lib/tmp.js";
 

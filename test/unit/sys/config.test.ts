@@ -134,6 +134,7 @@ test("CONFIGURATION.md documents every key, and no other", (t) => {
     "keys",
     "jobs",
     "shell",
+    "board",
     "log",
     "device",
     "iscsi",
