@@ -61,8 +61,10 @@ const C_ROOMS: Readonly<Record<string, readonly string[]>> = {
   "csrc/copy": ["csrc/core", "csrc/transport"],
   "csrc/plane": ["csrc/core", "csrc/transport", "csrc/device"],
   "csrc/fabric": ["csrc/core", "csrc/transport", "csrc/plane"],
+  // Of the fabric the pool that the data of commands lies in, and nothing else.
+  "csrc/lio": ["csrc/core", "csrc/transport", "csrc/plane", "csrc/fabric"],
   "csrc/agent": [],
-  "csrc/binding": ["csrc/core", "csrc/transport", "csrc/device", "csrc/copy", "csrc/plane", "csrc/fabric"],
+  "csrc/binding": ["csrc/core", "csrc/transport", "csrc/device", "csrc/copy", "csrc/plane", "csrc/fabric", "csrc/lio"],
 };
 
 /** The two nouns and the lists are plain types that every room may share. */
