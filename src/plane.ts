@@ -117,6 +117,8 @@ export interface PlaneEvents {
   onColdReset(nexus: number): void;
   onPunt(punt: Punt): void;
   onNote(note: PlaneNote): void;
+  /** A ring of the kernel's target says what cannot be, or its device was taken away: nothing of it is served any more. */
+  onRing?(ring: number, state: "broken" | "gone"): void;
 }
 
 /** One row of the opcode table as the data plane knows it. */

@@ -48,6 +48,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   ExportCopy(env, exports);
   ExportPlane(env, exports);
   ExportTarget(env, exports);
+  ExportLio(env, exports);
   exports.Set("crc32c", Napi::Function::New<Crc32c>(env, "crc32c"));
   exports.Set("lockFile", Napi::Function::New<LockFile>(env, "lockFile"));
   exports.Set("notify", Napi::Function::New<Notify>(env, "notify"));

@@ -53,13 +53,25 @@ gt_target *PlaneCore::Target(Napi::Env env) const {
   return target_;
 }
 
+gt_lio *PlaneCore::Lio(Napi::Env env) {
+  gt_lio_options options = {};
+  options.plane = Plane(env);
+  options.notify = Notify;
+  options.context = this;
+  char sentence[256] = "";
+  int error = lio_ ? 0 : gt_lio_open(&options, &lio_, sentence, sizeof sentence);
+  if (error) throw Failure(env, error, sentence);
+  return lio_;
+}
+
 void PlaneCore::Open(Napi::Env) {
   if (state_ == State::kRunning && !on_events_.IsEmpty()) on_events_.Call({});
 }
 
 // Front ends first: the plane is closed when nobody brings tasks any more.
-void PlaneCore::CloseBoth() {
+void PlaneCore::CloseAll() {
   gt_target_close(std::exchange(target_, nullptr));
+  if (lio_) gt_lio_close(std::exchange(lio_, nullptr));
   gt_plane_close(std::exchange(plane_, nullptr));
 }
 
@@ -81,7 +93,7 @@ void PlaneCore::Retire() {
   if (std::exchange(held_, false)) mailbox_->Release(env_);
   auto self = shared_from_this();
   auto retire = [self] {
-    self->CloseBoth();
+    self->CloseAll();
     self->mailbox_->Post(std::make_shared<Retired>(self));
   };
   try {
@@ -100,7 +112,7 @@ void PlaneCore::Settle(Napi::Env env) {
 }
 
 void PlaneCore::Shutdown() {
-  if (state_ == State::kRunning) CloseBoth();
+  if (state_ == State::kRunning) CloseAll();
   if (retiring_.joinable()) retiring_.join();
   state_ = State::kRetired;
   on_events_.Reset();

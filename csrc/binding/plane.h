@@ -1,5 +1,5 @@
-// Handles of the bridge's data plane: units, paths, punts (csrc/plane/plane.h) and the iSCSI target in front of it
-// (csrc/fabric/target.h).
+// Handles of the bridge's data plane: units, paths, punts (csrc/plane/plane.h), the iSCSI target in front of it
+// (csrc/fabric/target.h), and the rings of the kernel's own target (csrc/lio/lio.h).
 #ifndef GANTRY_PLANE_H
 #define GANTRY_PLANE_H
 
@@ -12,13 +12,14 @@ extern "C" {
 // C's _Atomic is no word of C++17. It stands in gt_task only, which the binding never makes and never looks into.
 #define _Atomic
 #include "fabric/target.h"
+#include "lio/lio.h"
 #include "plane/plane.h"
 #undef _Atomic
 }
 
 namespace gantry {
 
-// The event loop is the controlling thread of both until Close; then the closing thread is.
+// The event loop is the controlling thread of all until Close; then the closing thread is.
 //
 // As a letter it says that something can be taken. An open plane keeps the process alive, as a listening server does.
 class PlaneCore : public Letter, public std::enable_shared_from_this<PlaneCore> {
@@ -35,6 +36,10 @@ public:
   // Throw when the handle is closed.
   gt_plane *Plane(Napi::Env env) const;
   gt_target *Target(Napi::Env env) const;
+  // Opened when it is asked for first.
+  gt_lio *Lio(Napi::Env env);
+  // Null: it was not asked for.
+  gt_lio *LioIfAny() const { return lio_; }
   // Ends sessions and tasks and joins the threads on a thread of its own.
   Napi::Promise Close(Napi::Env env);
   void Collected() { Retire(); }
@@ -49,7 +54,7 @@ private:
   enum class State { kIdle, kRunning, kRetiring, kRetired };
 
   static void Notify(void *context); // any thread
-  void CloseBoth();                  // whoever is the controlling thread
+  void CloseAll();                   // whoever is the controlling thread
   void Retire();
   void Settle(Napi::Env env);
 
@@ -59,6 +64,7 @@ private:
   bool held_ = false; // the process
   gt_plane *plane_ = nullptr;
   gt_target *target_ = nullptr;
+  gt_lio *lio_ = nullptr;
   Napi::FunctionReference on_events_;
   std::vector<Pledge> closers_;
   std::thread retiring_;
@@ -68,6 +74,9 @@ private:
 void ExportPlane(Napi::Env env, Napi::Object exports);
 // Portals, logins, sessions.
 void ExportTarget(Napi::Env env, Napi::Object exports);
+
+// Rings of the kernel's own target.
+void ExportLio(Napi::Env env, Napi::Object exports);
 
 // What is waiting, as src/native/plane.ts takes it apart.
 Napi::Object TakePlane(Napi::Env env, PlaneCore &core);

@@ -75,6 +75,13 @@ template <class T, class Source, class Make> bool TakeAll(Source take, Make make
   }
 }
 
+Napi::Object RingObject(Napi::Env env, const gt_lio_event &event) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("kind", Plain(env, event.kind));
+  object.Set("ring", Plain(env, event.ring));
+  return object;
+}
+
 } // namespace
 
 Napi::Object TakePlane(Napi::Env env, PlaneCore &core) {
@@ -85,11 +92,16 @@ Napi::Object TakePlane(Napi::Env env, PlaneCore &core) {
                            [env](const gt_punt &punt) { return PuntObject(env, punt); }, punts);
   more |= TakeAll<gt_note>([plane](gt_note *out, size_t max) { return gt_plane_take_notes(plane, out, max); },
                            [env](const gt_note &note) { return NoteObject(env, note); }, notes);
+  Napi::Array rings = Napi::Array::New(env);
+  if (gt_lio *lio = core.LioIfAny())
+    more |= TakeAll<gt_lio_event>([lio](gt_lio_event *out, size_t max) { return gt_lio_take(lio, out, max); },
+                                  [env](const gt_lio_event &event) { return RingObject(env, event); }, rings);
   if (more) core.Again();
   Napi::Object taken = Napi::Object::New(env);
   taken.Set("events", events);
   taken.Set("punts", punts);
   taken.Set("notes", notes);
+  taken.Set("rings", rings);
   return taken;
 }
 

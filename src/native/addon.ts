@@ -6,7 +6,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { PathStats, Punt } from "../plane.js";
 import { GantryError, messageOf } from "../sys/errors.js";
-import type { CopyEvent, CopyStats, ScsiAnswer, TargetStats } from "./types.js";
+import type { CopyEvent, CopyStats, RingStats, ScsiAnswer, TargetStats } from "./types.js";
 
 declare const kind: unique symbol;
 /** A share of a native object; only the addon can make one. */
@@ -48,10 +48,17 @@ export interface RawNote {
   readonly function: number;
 }
 
+/** gt_lio_event of csrc/lio/lio.h. */
+export interface RawRing {
+  readonly kind: number;
+  readonly ring: number;
+}
+
 export interface Taken {
   readonly events: readonly RawEvent[];
   readonly punts: readonly Punt[];
   readonly notes: readonly RawNote[];
+  readonly rings: readonly RawRing[];
 }
 
 type Text = string | null;
@@ -227,6 +234,11 @@ export interface Addon {
   targetRefuse(plane: PlaneHandle, connection: number, header: Uint8Array | null, data: Uint8Array | null): void;
   targetCloseNexus(plane: PlaneHandle, nexus: number, asyncEvent: number): void;
   targetStats(plane: PlaneHandle): TargetStats;
+  lioOpenNexus(plane: PlaneHandle): number | undefined;
+  lioCloseNexus(plane: PlaneHandle, nexus: number): void;
+  lioAttach(plane: PlaneHandle, nexus: number, lun: number, sequential: boolean, node: string, bytes: bigint): number;
+  lioDetach(plane: PlaneHandle, ring: number): void;
+  lioStats(plane: PlaneHandle): RingStats;
 
   crc32c(data: Uint8Array, seed: number): number;
   notify(socketPath: string, state: string): void;

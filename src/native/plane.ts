@@ -17,6 +17,7 @@ import { bytes, flag, integer, oneOf, text, U16_MAX, U32_MAX, wide } from "./che
 import { deviceHandle } from "./device.js";
 import { call, callLater, invalid } from "./failure.js";
 import { iscsiArguments, sgArguments } from "./lu.js";
+import { PlaneRings } from "./rings.js";
 import type { EmulatedDevice, NativePlane, PlaneOptions, RealTarget, TargetStats } from "./types.js";
 
 const HEADER_BYTES = 48;
@@ -50,6 +51,7 @@ const WHY: readonly RefusalReason[] = ["no-path", "expired", "no-opcode", "no-ri
 const EVENT = { LOGIN: 1, TEXT: 2, GONE: 3, COLD_RESET: 4 } as const;
 
 class BridgePlane implements NativePlane {
+  readonly rings: PlaneRings;
   readonly #addon: Addon;
   readonly #events: PlaneEvents;
   readonly #handle: PlaneHandle;
@@ -63,6 +65,7 @@ class BridgePlane implements NativePlane {
     this.#addon = addon;
     this.#handle = handle;
     this.#events = events;
+    this.rings = new PlaneRings(addon, handle, events);
   }
 
   classes(rows: readonly ClassRow[]): void {
@@ -220,6 +223,7 @@ class BridgePlane implements NativePlane {
     // Whatever was waited for has come about: nothing runs and no unit is left.
     for (const done of this.#waiting.values()) done();
     for (const done of [...this.#leaving.values()].flat()) done();
+    this.rings.closed();
     this.#waiting.clear();
     this.#leaving.clear();
   }
@@ -232,7 +236,7 @@ class BridgePlane implements NativePlane {
 
   /** Something is waiting to be taken. */
   take(): void {
-    const { events, punts, notes } = this.#addon.planeTake(this.#handle);
+    const { events, punts, notes, rings } = this.#addon.planeTake(this.#handle);
     // A callback that throws must not keep the others from theirs: each failure is thrown where nobody is in between.
     const apart = (work: () => void): void => {
       try {
@@ -247,6 +251,7 @@ class BridgePlane implements NativePlane {
     for (const event of events) apart(() => this.#onEvent(event));
     for (const punt of punts) apart(() => this.#events.onPunt(punt));
     for (const note of notes) apart(() => this.#onNote(note));
+    for (const ring of rings) apart(() => this.rings.taken(ring));
   }
 
   #onEvent({ kind, connection, portal, nexus, peer, header, data }: RawEvent): void {

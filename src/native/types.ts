@@ -348,6 +348,44 @@ export interface TargetStats {
   readonly starved: bigint;
 }
 
+/** Of the rings of the kernel's own target, as csrc/lio/lio.h counts. */
+export interface RingStats {
+  readonly rings: number;
+  readonly commands: bigint;
+  /** Commands whose data lay in one piece, and in several. */
+  readonly inPlace: bigint;
+  readonly gathered: bigint;
+  readonly aborted: bigint;
+  readonly full: bigint;
+  /** Begun by a process that is no more. */
+  readonly inherited: bigint;
+  readonly broken: bigint;
+  readonly starved: bigint;
+}
+
+/** A device of userspace I/O that the kernel's target has its commands answered by. */
+export interface RingPlace {
+  /** "/dev/uio3". */
+  readonly node: string;
+  /** Size of its map 0, exactly. */
+  readonly bytes: bigint;
+  /** The device has a position: what was read is not read again by itself. */
+  readonly sequential: boolean;
+}
+
+/** Commands that come from the kernel's own target: csrc/lio/lio.h. */
+export interface Rings {
+  /** Undefined: no nexus is left. Its paths are to be set before a ring of it is attached. */
+  openNexus(): number | undefined;
+  /** Its rings are detached; "nexus-closed" follows. */
+  closeNexus(nexus: number): void;
+  /** Commands of the ring are tasks of the nexus to that LUN from now on. @throws NativeError @returns its number */
+  attach(nexus: number, lun: number, place: RingPlace): number;
+  /** Resolves when the ring is not used any more. */
+  detach(ring: number): Promise<void>;
+  stats(): RingStats;
+}
+
 /** The bridge's data plane of this process. Open, it keeps the process alive, as a listening server does. */
 export interface NativePlane extends Plane {
   /** inline: the device never waits (its file is in memory), so that its commands need no thread of their own. */
@@ -355,6 +393,7 @@ export interface NativePlane extends Plane {
   /** Opens a real device, which is the plane's own from then on; resolves with the largest transfer, bytes. */
   addLu(unit: number, target: RealTarget, timeoutMs: number, slowTimeoutMs: number): Promise<number>;
   stats(): TargetStats;
+  readonly rings: Rings;
 }
 
 /** The data plane, as src/native/index.ts offers it. */

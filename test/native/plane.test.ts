@@ -54,6 +54,7 @@ test("a punt that is gone is told by its number, after the punt, before what fol
   const punt: Punt = { id: 77n, nexus: 1, lun: 0, unit: 0, cdb: new Uint8Array(16), data: new Uint8Array(), room: 0 };
   const taken: Taken = {
     events: [],
+    rings: [],
     punts: [punt],
     notes: [
       { ...NOTE, kind: 8, nexus: 1, cookie: 77n },
