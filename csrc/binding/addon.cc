@@ -6,6 +6,7 @@
 #include "copy.h"
 #include "device.h"
 #include "lu.h"
+#include "paths.h"
 #include "plane.h"
 
 extern "C" {
@@ -44,6 +45,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   ExportDevice(env, exports);
   ExportOpeners(env, exports);
   ExportLu(env, exports);
+  ExportPaths(env, exports);
   ExportArena(env, exports);
   ExportCopy(env, exports);
   ExportPlane(env, exports);

@@ -52,6 +52,7 @@ using Opener = std::function<int(gt_lu **lu, char *err, size_t err_len)>;
 Opener VirtualOpener(Args &args, Napi::Env env);
 Opener SgOpener(Args &args);
 Opener IscsiOpener(Args &args);
+Opener PathsOpener(Args &args, Napi::Env env);
 
 // luExecute; lu_open.cc has the openers.
 void ExportLu(Napi::Env env, Napi::Object exports);

@@ -7,11 +7,13 @@
 
 #include "device.h"
 #include "lu.h"
+#include "paths.h"
 
 namespace gantry {
 namespace {
 
-// How often an idle iSCSI session looks for pings of its target, which give it up otherwise.
+// How often an idle iSCSI session looks for pings of its target, which give it up otherwise, and paths that wait are
+// asked whether they are still there.
 constexpr uint32_t kIdleMs = 5000;
 
 class Opening : public Letter {
@@ -90,6 +92,12 @@ Napi::Value OpenIscsi(const Napi::CallbackInfo &info) {
   return Start(info, kIdleMs, IscsiOpener(args));
 }
 
+// luOpenPaths(paths)
+Napi::Value OpenOverPaths(const Napi::CallbackInfo &info) {
+  Args args(info);
+  return Start(info, kIdleMs, PathsOpener(args, info.Env()));
+}
+
 struct IscsiTexts {
   std::string portal, target, initiator;
   std::optional<std::string> user, secret, target_user, target_secret;
@@ -113,6 +121,15 @@ Opener SgOpener(Args &args) {
   bool direct = args.Bool();
   return [=](gt_lu **lu, char *err, size_t err_len) {
     return gt_sg_open(path.c_str(), reserved, direct, lu, err, err_len);
+  };
+}
+
+Opener PathsOpener(Args &args, Napi::Env env) {
+  auto paths = args.Handle<PathsCore>()->Share(env);
+  return [paths](gt_lu **lu, char *err, size_t err_len) {
+    int error = gt_paths_open(paths.get(), lu);
+    if (error == -ENODEV) snprintf(err, err_len, "no path to the device is left");
+    return error;
   };
 }
 
@@ -142,6 +159,7 @@ Opener IscsiOpener(Args &args) {
 void ExportOpeners(Napi::Env env, Napi::Object exports) {
   exports.Set("luOpenVirtual", Napi::Function::New<OpenVirtual>(env, "luOpenVirtual"));
   exports.Set("luOpenSg", Napi::Function::New<OpenSg>(env, "luOpenSg"));
+  exports.Set("luOpenPaths", Napi::Function::New<OpenOverPaths>(env, "luOpenPaths"));
   exports.Set("luOpenIscsi", Napi::Function::New<OpenIscsi>(env, "luOpenIscsi"));
 }
 

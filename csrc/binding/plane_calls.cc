@@ -100,7 +100,8 @@ Opener OpenerOf(Args &args, Napi::Env env) {
   std::string transport = args.Text();
   if (transport == "sg") return SgOpener(args);
   if (transport == "iscsi") return IscsiOpener(args);
-  throw Failure(env, -EINVAL, "The transport of a passed-through unit is sg or iscsi.");
+  if (transport == "paths") return PathsOpener(args, env);
+  throw Failure(env, -EINVAL, "The transport of a passed-through unit is sg, paths or iscsi.");
 }
 
 // planeAddLu(plane, unit, timeoutMs, slowTimeoutMs, transport, …as luOpenSg and luOpenIscsi) → Promise of maxTransfer

@@ -4,7 +4,11 @@
  * Limits of the driver: it has no way to abort one command, so abort() takes back only what has not been
  * given to the kernel; the rest ends by its answer or by timeout_ms, after which the kernel's error handler
  * aborts it and the answer is GT_TIMED_OUT. A transfer that has more data than room is cut without telling:
- * resid is never negative. */
+ * resid is never negative.
+ *
+ * A device that is removed: the driver takes nothing more and says POLLHUP at once, but what it has it still carries
+ * out and answers, or the host adapter gives it up (drivers/scsi/sg.c, sg_poll, sg_rq_end_io). That is waited for: the
+ * answers are true, and until they are there the adapter may still use the caller's pages. */
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -15,13 +19,18 @@
 #include "io_list.h"
 #include "sg_header.h"
 
-enum { SG_QUEUE = 16 /* SG_MAX_QUEUE of the driver: commands outstanding on one descriptor */ };
+enum {
+  SG_QUEUE = 16,          /* SG_MAX_QUEUE of the driver: commands outstanding on one descriptor */
+  LEAVING_SLICE_MS = 5,   /* POLLHUP stays, so that poll(2) does not wait any more */
+  LEAVING_MOST_MS = 30000 /* for the answers of a removed device, unless its adapter may use the caller's pages */
+};
 
 typedef struct gt_sg {
   gt_lu lu;
   int fd, wake_fd;
   bool direct_io;
-  bool gone; /* the device was removed */
+  bool gone;           /* the device was removed: nothing is sent any more */
+  uint64_t leaving_ns; /* since when, while answers may still come; else 0 */
   uint32_t sent;
   gt_io *slots[SG_QUEUE]; /* what the kernel has */
   gt_io_list waiting, finished;
@@ -83,9 +92,10 @@ static bool take_slot(gt_sg *sg, const gt_io *io) {
   return false;
 }
 
-/* The device went away: nobody will answer any more. */
+/* Nobody will answer any more. */
 static void give_up(gt_sg *sg, uint8_t outcome) {
   sg->gone = true;
+  sg->leaving_ns = 0;
   for (int i = 0; i < SG_QUEUE; i++) {
     gt_io *io = sg->slots[i];
     if (!take_slot(sg, io)) continue;
@@ -104,7 +114,7 @@ static void receive(gt_sg *sg) {
     sg_io_hdr_t header = {.interface_id = 'S', .pack_id = -1};
     ssize_t got = read(sg->fd, &header, sizeof header);
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0 && errno == EAGAIN) return;
+    if (got < 0 && (errno == EAGAIN || (errno == ENODEV && sg->leaving_ns))) return;
     if (got != (ssize_t)sizeof header) {
       give_up(sg, GT_TRANSPORT);
       return;
@@ -116,13 +126,27 @@ static void receive(gt_sg *sg) {
   }
 }
 
+/* The device was removed. Kernels before 5.6 say ENODEV for "no answer yet" here. */
+static void take_leave(gt_sg *sg) {
+  sg->gone = true;
+  if (!sg->leaving_ns) sg->leaving_ns = gt_now_ns();
+  receive(sg);
+  bool late = !sg->direct_io && gt_now_ns() - sg->leaving_ns > LEAVING_MOST_MS * 1000000ull;
+  if (!sg->sent || late) give_up(sg, GT_TRANSPORT);
+}
+
 static bool wait_once(gt_sg *sg, int wait_ms) {
-  struct pollfd wait[2] = {{.fd = sg->wake_fd, .events = POLLIN}, {.fd = sg->sent ? sg->fd : -1, .events = POLLIN}};
-  if (poll(wait, 2, wait_ms) <= 0) return false;
+  bool leaving = sg->leaving_ns != 0;
+  struct pollfd wait[2] = {{.fd = sg->wake_fd, .events = POLLIN},
+                           {.fd = sg->sent && !leaving ? sg->fd : -1, .events = POLLIN}};
+  if (leaving && (wait_ms < 0 || wait_ms > LEAVING_SLICE_MS)) wait_ms = LEAVING_SLICE_MS;
+  int ready = poll(wait, 2, wait_ms);
+  if (leaving) take_leave(sg);
+  if (ready <= 0) return false;
   if (wait[1].revents & POLLIN)
     receive(sg);
   else if (wait[1].revents & (POLLHUP | POLLERR | POLLNVAL))
-    give_up(sg, GT_TRANSPORT);
+    take_leave(sg);
   uint64_t count;
   return (wait[0].revents & POLLIN) && read(sg->wake_fd, &count, sizeof count) == (ssize_t)sizeof count;
 }
