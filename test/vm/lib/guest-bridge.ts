@@ -2,7 +2,6 @@
 // session is the test's, through a forwarded port.
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { ExecutionContext } from "ava";
 import { makeBundle } from "../../../tools/bundle/bundle.js";
 import { type BridgeOptions, TestBridge } from "../../lib/bridge.js";
 import { freePort } from "../../lib/mosquitto.js";
@@ -14,6 +13,24 @@ const MQTT_PORT = 1883;
 const STATE = "/tmp/gantry";
 export const SOCKET = `${STATE}/state/gantry.sock`;
 
+/** What ends things when a test ends, or, for things that several tests share, when a file of tests ends. */
+export interface Endings {
+  teardown(end: () => unknown): void;
+}
+
+/** Endings of what `test.before` starts; run them in `test.after.always`. */
+export class SharedEndings implements Endings {
+  readonly #ends: (() => unknown)[] = [];
+
+  teardown(end: () => unknown): void {
+    this.#ends.unshift(end);
+  }
+
+  async run(): Promise<void> {
+    for (const end of this.#ends) await end();
+  }
+}
+
 export class GuestBridge extends TestBridge {
   readonly guest: Guest;
   #process: GuestProcess | undefined;
@@ -24,7 +41,7 @@ export class GuestBridge extends TestBridge {
   }
 
   /** @param devices tables of the configuration */
-  static async start(t: ExecutionContext, guest: Guest, devices: string, jobs = ""): Promise<GuestBridge> {
+  static async start(t: Endings, guest: Guest, devices: string, jobs = ""): Promise<GuestBridge> {
     const directory = join(guest.folder, "bridge");
     mkdirSync(directory);
     await makeBundle(join(directory, "bundle"));
