@@ -119,10 +119,11 @@ async function start(
     maxLifetimeMs: config.keys.max_lifetime_h * 3_600_000,
   });
 
-  const devices = new DeviceRegistry(native, config.device);
+  const devices = new DeviceRegistry(native, config.device, { clock, log });
   undo.push(() => devices.stop());
   devices.start();
   await devices.loadConfigured();
+  await devices.discover();
 
   const reservations = new ReservationDesk({
     known: (name) => devices.all().some((device) => device.name === name),

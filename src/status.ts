@@ -50,6 +50,7 @@ export function statusOf(parts: StatusParts): Record<string, unknown> {
     clock: time.fault() ?? "trusted",
     keys: keyCount(ring),
     devices: devices.all().map(({ name, type, transport }) => ({ name, type, transport })),
+    ...(devices.paths().length > 0 && { paths: devices.paths() }),
     jobs: countBy(queue.list().map((job) => job.state)),
     copies: { ...copies.counts },
     servers: servers.facts() ?? "none can log in: there is no [iscsi] in the configuration",

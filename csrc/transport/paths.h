@@ -31,7 +31,7 @@ int gt_paths_new(const gt_paths_options *options, gt_paths **out);
 gt_paths *gt_paths_ref(gt_paths *paths);
 void gt_paths_unref(gt_paths *paths);
 
-/* Another path, under a number that no other one has that lives. From success on lu belongs to paths. The caller has
+/* Another path, under a number that no other one has that was not removed. From success on lu belongs to paths. The caller has
  * made sure that it leads to the same logical unit (gt_lu_is). settle: nobody else uses the path, so that its unit
  * attention of a new nexus (29h) is taken away here; should no answer of another path prove afterwards that the unit
  * itself was not reset, the first command over this one is told of it after all.

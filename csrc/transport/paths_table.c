@@ -61,9 +61,12 @@ static void take_attention(gt_lu *lu, gt_held *held) {
   }
 }
 
+/* One that is to leave is not there any more. */
 static gt_paths_row *find(gt_paths *paths, uint32_t id) {
-  for (int i = 0; i < GT_PATHS_MAX; i++)
-    if (paths->rows[i].fact.state && paths->rows[i].fact.id == id) return &paths->rows[i];
+  for (int i = 0; i < GT_PATHS_MAX; i++) {
+    gt_paths_row *row = &paths->rows[i];
+    if (row->fact.state && !row->leave && row->fact.id == id) return row;
+  }
   return NULL;
 }
 

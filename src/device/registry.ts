@@ -4,14 +4,41 @@ import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { errnoOf } from "../native/failure.js";
 import type { EmulatedDevice, EmulatedTape, LuTarget, Native } from "../native/types.js";
+import { type Clock, systemClock, systemTimers, type Timers } from "../sys/clock.js";
 import type { Config, DeviceConfig } from "../sys/config.js";
 import { GantryError, messageOf } from "../sys/errors.js";
+import type { Logger } from "../sys/log.js";
+import { inquiry } from "../wire/cdb.js";
+import { VPD } from "../wire/inquiry.js";
+import { STATUS } from "../wire/names.js";
+import { DevicePaths, type PathFacts } from "./discovery/device-paths.js";
+import { Discovery } from "./discovery/discovery.js";
+import { identityOf } from "./discovery/identity.js";
+import type { Places } from "./discovery/sysfs.js";
 import { type OpenDisk, openDisk } from "./disk.js";
+import { repeatable } from "./repeatable.js";
 import { ScsiUnit, type Wanted } from "./scsi-unit.js";
 import { openTapeDrive, type TapeDrive } from "./tape-drive.js";
 
 const MIB = 1024n * 1024n;
 const CARTRIDGE_ENDING = ".tap";
+
+/** What VPD pages may have; devices of SPC-2 look at the low byte only, which is 252. */
+const PAGE_BYTES = 1020;
+
+export interface RegistryRoom {
+  readonly places: Places;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly log: Pick<Logger, "debug" | "info" | "warn">;
+}
+
+const SYSTEM: RegistryRoom = {
+  places: { sys: "/sys", dev: "/dev" },
+  clock: systemClock,
+  timers: systemTimers,
+  log: { debug: () => {}, info: () => {}, warn: () => {} },
+};
 
 type VirtualConfig = Extract<DeviceConfig, { transport: "virtual" }>;
 
@@ -21,9 +48,15 @@ export class DeviceRegistry {
   readonly #emulated = new Map<string, EmulatedDevice>();
   /** Cartridge in each emulated drive. */
   readonly #loaded = new Map<string, string>();
+  readonly #room: RegistryRoom;
+  /** Of the devices that are configured by identity. */
+  readonly #paths = new Map<string, DevicePaths>();
+  readonly #reachable = new Set<(device: string) => void>();
+  #discovery: Discovery | undefined;
 
-  constructor(native: Native, devices: Config["device"]) {
+  constructor(native: Native, devices: Config["device"], room: Partial<RegistryRoom> = {}) {
     this.#native = native;
+    this.#room = { ...SYSTEM, ...room };
     this.#configs = new Map(devices.map((device) => [device.name, device]));
   }
 
@@ -32,6 +65,47 @@ export class DeviceRegistry {
     for (const config of this.#configs.values()) {
       if (config.transport === "virtual") this.#emulated.set(config.name, this.#emulate(config));
     }
+  }
+
+  /** Finds the devices that are configured by identity, and goes on looking for them. What is not there yet may come. */
+  async discover(): Promise<void> {
+    const { clock, timers, log, places } = this.#room;
+    for (const config of this.#configs.values()) {
+      if (config.transport !== "sg" || config.identity === undefined) continue;
+      const { name: device, identity: words } = config;
+      const identity = identityOf(words);
+      if (identity === undefined) throw new GantryError("CONFIG_INVALID", `${words} is no identity of a device.`);
+      const target = {
+        again: repeatable(config.type),
+        reservedBytes: config.max_io_kib * 1024,
+        directIo: config.direct_io,
+      };
+      this.#paths.set(device, new DevicePaths({ device, words, identity, target, clock, timers, log }));
+    }
+    if (this.#paths.size === 0) return;
+    this.#discovery = new Discovery({
+      places,
+      timers,
+      log,
+      ask: (path) => this.#askPages(path),
+      listen: (onChange) => this.#native.listenForDevices(onChange),
+      onChange: (nodes) => {
+        for (const [device, paths] of this.#paths)
+          if (paths.update(nodes)) for (const listener of this.#reachable) listener(device);
+      },
+    });
+    await this.#discovery.start();
+  }
+
+  /** Calls back when a device can be reached that could not, or over more paths. Returns what ends that. */
+  onReachable(listener: (device: string) => void): () => void {
+    this.#reachable.add(listener);
+    return () => this.#reachable.delete(listener);
+  }
+
+  /** The paths to devices that are configured by identity, as they are now. */
+  paths(): readonly PathFacts[] {
+    return [...this.#paths.values()].flatMap((paths) => paths.facts());
   }
 
   /** Loads the cartridges that the configuration puts into drives; one that is not there is made. Throws as load(). */
@@ -43,6 +117,8 @@ export class DeviceRegistry {
 
   /** Cartridges are taken out first, so that nothing is left to be flushed and the next load needs no scan. */
   async stop(): Promise<void> {
+    this.#discovery?.stop();
+    for (const paths of this.#paths.values()) paths.stop();
     for (const [drive, device] of this.#emulated) {
       // What a cartridge says against it was said to whoever wrote on it; the drive is closed all the same.
       if (this.#loaded.delete(drive)) await (device as EmulatedTape).unload().catch(() => {});
@@ -174,6 +250,22 @@ export class DeviceRegistry {
     }
   }
 
+  /** What the kernel did not ask of a device itself; one that does not answer is asked again later. */
+  async #askPages(path: string): Promise<{ identification?: Uint8Array; serial?: Uint8Array }> {
+    const lu = await this.#native.openLu({ transport: "sg", path });
+    const page = async (code: number): Promise<Uint8Array | undefined> => {
+      const { outcome, status, data } = await lu.execute(inquiry(PAGE_BYTES, code), { dataIn: PAGE_BYTES });
+      return outcome === "delivered" && status === STATUS.GOOD ? data : undefined;
+    };
+    try {
+      const identification = await page(VPD.IDENTIFICATION);
+      const serial = await page(VPD.SERIAL);
+      return { ...(identification && { identification }), ...(serial && { serial }) };
+    } finally {
+      await lu.close();
+    }
+  }
+
   async #openUnit(name: string, wanted?: Wanted): Promise<ScsiUnit> {
     const config = this.config(name);
     try {
@@ -193,6 +285,10 @@ export class DeviceRegistry {
 
   #target(config: DeviceConfig): LuTarget {
     if (config.transport === "sg") {
+      const paths = this.#paths.get(config.name);
+      if (paths !== undefined) return paths.target();
+      if (config.path === undefined)
+        throw new GantryError("DEVICE_UNUSABLE", `Device ${config.name} was not looked for.`);
       return {
         transport: "sg",
         path: config.path,

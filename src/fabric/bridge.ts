@@ -60,7 +60,7 @@ export interface PathKeeper {
 
 export interface BridgeOptions {
   readonly native: Pick<Native, "openPlane">;
-  readonly devices: Pick<DeviceRegistry, "config" | "emulated" | "target">;
+  readonly devices: Pick<DeviceRegistry, "config" | "emulated" | "target" | "onReachable">;
   readonly settings: FabricSettings;
   readonly classes: readonly ClassRow[];
   readonly keeper: (plane: NativePlane) => PathKeeper;

@@ -24,7 +24,7 @@ const RETRY_MS = { first: 500, most: 30_000 } as const;
 
 export interface UnitsOptions {
   readonly plane: Pick<NativePlane, "addDevice" | "addLu" | "removeUnit">;
-  readonly devices: Pick<DeviceRegistry, "config" | "emulated" | "target">;
+  readonly devices: Pick<DeviceRegistry, "config" | "emulated" | "target" | "onReachable">;
   readonly timers: Timers;
   readonly log: Pick<Logger, "info" | "warn">;
   /** A unit can be reached now, or cannot any more: paths to it have to be set, or are gone. */
@@ -51,10 +51,12 @@ export class Units {
   readonly #options: UnitsOptions;
   readonly #units = new Map<string, Unit>();
   readonly #numbers = new Set<number>();
+  readonly #unlisten: () => void;
   #stopped = false;
 
   constructor(options: UnitsOptions) {
     this.#options = options;
+    this.#unlisten = options.devices.onReachable((device) => this.#tryNow(device));
   }
 
   /** The number of a device that can be reached now. */
@@ -105,6 +107,7 @@ export class Units {
   /** Nothing is opened any more; the plane is closed next. */
   stop(): void {
     this.#stopped = true;
+    this.#unlisten();
     for (const unit of this.#units.values()) unit.cancel?.();
   }
 
@@ -162,6 +165,15 @@ export class Units {
       unit.cancel = undefined;
       this.#open(unit);
     });
+  }
+
+  /** A device has appeared: one that waits for its next try does not wait any longer. */
+  #tryNow(device: string): void {
+    const unit = this.#units.get(device);
+    if (unit?.state !== "opening" || unit.cancel === undefined) return;
+    unit.cancel();
+    unit.cancel = undefined;
+    this.#open(unit);
   }
 
   #remove(unit: Unit, again: boolean): void {

@@ -16,6 +16,8 @@ export type LuHandle = Handle<"lu">;
 export type ArenaHandle = Handle<"arena">;
 export type CopyHandle = Handle<"copy">;
 export type PlaneHandle = Handle<"plane">;
+export type PathsHandle = Handle<"paths">;
+export type UeventsHandle = Handle<"uevents">;
 export type Unit = readonly [LuHandle, type: number, blockBytes: number, blocks: bigint, maxIoBytes: number];
 
 export interface OpenedLu {
@@ -124,6 +126,25 @@ export interface Addon {
     headerDigest: boolean,
     connectTimeoutMs: number,
   ): Promise<OpenedLu>;
+  luOpenPaths(paths: PathsHandle): Promise<OpenedLu>;
+  pathsOpen(again: Uint8Array, checkMs: number, onChanged: () => void): PathsHandle;
+  pathsAdd(
+    paths: PathsHandle,
+    id: number,
+    path: string,
+    reservedBytes: number,
+    directIo: boolean,
+    settle: boolean,
+    type: number,
+    value: Uint8Array,
+    vendor: string,
+  ): Promise<void>;
+  pathsRemove(paths: PathsHandle, id: number): void;
+  pathsFacts(paths: PathsHandle): readonly (readonly [id: number, state: number, failures: number])[] | undefined;
+  pathsClose(paths: PathsHandle): void;
+  ueventsStart(onChanged: () => void): UeventsHandle;
+  ueventsStop(uevents: UeventsHandle): void;
+  bsgProbe(path: string): number;
   luExecute(
     lu: LuHandle,
     cdb: Uint8Array,
@@ -191,8 +212,8 @@ export interface Addon {
     unit: number,
     timeoutMs: number,
     slowTimeoutMs: number,
-    transport: "sg" | "iscsi",
-    ...details: Parameters<Addon["luOpenSg"]> | Parameters<Addon["luOpenIscsi"]>
+    transport: "sg" | "paths" | "iscsi",
+    ...details: Parameters<Addon["luOpenSg"]> | Parameters<Addon["luOpenPaths"]> | Parameters<Addon["luOpenIscsi"]>
   ): Promise<number>;
   planeRemoveUnit(plane: PlaneHandle, unit: number): void;
   planeSetPort(plane: PlaneHandle, nexus: number, relative: number, group: number, name: string): void;

@@ -1,5 +1,6 @@
 // The data plane for TypeScript: the only door to the addon. It is loaded at first use, so that programs
 // that never move a block need no compiled code.
+import { getSystemErrorName } from "node:util";
 import { addonFile, loadAddon } from "./addon.js";
 import { bytes, integer, text, U32_MAX } from "./check.js";
 import { createArena, startCopy } from "./copy.js";
@@ -26,6 +27,14 @@ export function loadNative(file: string = addonFile()): Native {
     createArena: (size) => createArena(addon, size),
     startCopy: (options, onEvents) => startCopy(addon, options, onEvents),
     openPlane: (options, events) => openPlane(addon, options, events),
+    listenForDevices: (onChange) => {
+      const uevents = call(() => addon.ueventsStart(onChange));
+      return () => call(() => addon.ueventsStop(uevents));
+    },
+    bsgUring: (path) => {
+      const result = call(() => addon.bsgProbe(text("path", path)));
+      return result === 0 || getSystemErrorName(result);
+    },
     crc32c: (data, seed) =>
       call(() => addon.crc32c(bytes("data", data, 0, CRC_INPUT_MAX), integer("seed", seed, 0, U32_MAX, 0))),
     sdNotify: (state) => {
@@ -52,6 +61,8 @@ export const native: Native = {
   createArena: (size) => ready().createArena(size),
   startCopy: (options, onEvents) => ready().startCopy(options, onEvents),
   openPlane: (options, events) => ready().openPlane(options, events),
+  listenForDevices: (onChange) => ready().listenForDevices(onChange),
+  bsgUring: (path) => ready().bsgUring(path),
   crc32c: (data, seed) => ready().crc32c(data, seed),
   sdNotify: (state) => ready().sdNotify(state),
   lockFile: (fd) => ready().lockFile(fd),

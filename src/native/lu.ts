@@ -3,6 +3,7 @@ import type { Addon, LuHandle, OpenedLu } from "./addon.js";
 import { bytes, flag, integer, text, U32_MAX } from "./check.js";
 import { deviceHandle } from "./device.js";
 import { callLater, invalid } from "./failure.js";
+import { openOverPaths } from "./paths.js";
 import { type ExecuteOptions, type Lu, type LuTarget, PARAMETER_MAX, type ScsiAnswer } from "./types.js";
 
 const TIMEOUT_MS = 30_000;
@@ -95,10 +96,12 @@ function open(addon: Addon, target: LuTarget): Promise<OpenedLu> {
     }
     case "sg":
       return addon.luOpenSg(...sgArguments(target));
+    case "paths":
+      return openOverPaths(addon, target);
     case "iscsi":
       return addon.luOpenIscsi(...iscsiArguments(target));
     default:
-      throw invalid("transport is none of virtual, sg and iscsi.", { field: "transport" });
+      throw invalid("transport is none of virtual, sg, paths and iscsi.", { field: "transport" });
   }
 }
 

@@ -17,6 +17,7 @@ import { bytes, flag, integer, oneOf, text, U16_MAX, U32_MAX, wide } from "./che
 import { deviceHandle } from "./device.js";
 import { call, callLater, invalid } from "./failure.js";
 import { iscsiArguments, sgArguments } from "./lu.js";
+import { openPaths } from "./paths.js";
 import { PlaneRings } from "./rings.js";
 import type { EmulatedDevice, NativePlane, PlaneOptions, RealTarget, TargetStats } from "./types.js";
 
@@ -96,9 +97,15 @@ class BridgePlane implements NativePlane {
     const place = unitNumber(unit);
     const ordinary = integer("timeoutMs", timeoutMs, 1, TIMEOUT_MAX_MS);
     const slow = integer("slowTimeoutMs", slowTimeoutMs, 1, TIMEOUT_MAX_MS);
-    const transport = oneOf("transport", target.transport, ["sg", "iscsi"]);
+    oneOf("transport", target.transport, ["sg", "paths", "iscsi"]);
+    if (target.transport === "paths")
+      return openPaths(this.#addon, target, (paths) =>
+        this.#addon.planeAddLu(this.#handle, place, ordinary, slow, "paths", paths),
+      );
     const details = target.transport === "sg" ? sgArguments(target) : iscsiArguments(target);
-    return await callLater(() => this.#addon.planeAddLu(this.#handle, place, ordinary, slow, transport, ...details));
+    return await callLater(() =>
+      this.#addon.planeAddLu(this.#handle, place, ordinary, slow, target.transport, ...details),
+    );
   }
 
   async removeUnit(unit: number): Promise<void> {

@@ -114,7 +114,59 @@ export interface Fault {
   readonly delayMs?: number;
 }
 
+/** Which logical unit is meant: a designator of VPD page 83h, or type BY_SERIAL (page 80h, and the vendor). */
+export interface LuIdentity {
+  readonly type: number;
+  readonly value: Uint8Array;
+  /** Of BY_SERIAL. */
+  readonly vendor?: string;
+}
+
+/** csrc/transport/paths.h GT_BY_SERIAL. */
+export const BY_SERIAL = 0xff;
+
+export interface PathFact {
+  readonly id: number;
+  readonly state: "active" | "standby" | "dead";
+  /** Commands that it lost. */
+  readonly failures: number;
+}
+
+/** The paths of one open unit. */
+export interface PathGroup {
+  /**
+   * Opens the node and adds it, when it leads to the unit that is meant. Rejects with errno ENXIO when it leads to another.
+   * @param id a number that no other path has which was not removed
+   * @param settle nobody else has the node open: unit attentions of a new nexus are taken away
+   */
+  add(id: number, path: string, settle: boolean): Promise<void>;
+  /** Nothing more is sent over it. A dead one is forgotten. */
+  remove(id: number): void;
+  /** undefined: the unit was closed. */
+  facts(): readonly PathFact[] | undefined;
+  /** Lets go of the group; the unit goes on with the paths that it has. */
+  close(): void;
+}
+
+/** A unit that is reached over several sg nodes. */
+export interface PathsTarget {
+  readonly transport: "paths";
+  readonly identity: LuIdentity;
+  /** 32 bytes, a bit for each operation code: the command may be carried out twice. */
+  readonly again: Uint8Array;
+  readonly nodes: readonly { readonly id: number; readonly path: string; readonly settle: boolean }[];
+  readonly reservedBytes?: number;
+  readonly directIo?: boolean;
+  /** How often a path that waits is asked whether it is there; default 10000. */
+  readonly checkMs?: number;
+  /** The unit is open. */
+  readonly opened: (group: PathGroup) => void;
+  /** A path came, failed, or is the active one now; or the unit was closed. */
+  readonly changed: (group: PathGroup) => void;
+}
+
 export type LuTarget =
+  | PathsTarget
   | { readonly transport: "virtual"; readonly device: EmulatedDevice }
   | { readonly transport: "sg"; readonly path: string; readonly reservedBytes?: number; readonly directIo?: boolean }
   | {
@@ -131,7 +183,7 @@ export type LuTarget =
 
 /** A logical unit opened as one I_T nexus. While a copy runs on it, execute() throws NativeError EBUSY. */
 export interface Lu {
-  readonly transport: "virtual" | "sg" | "iscsi";
+  readonly transport: LuTarget["transport"];
   /** Bytes that one command can move. */
   readonly maxTransferBytes: number;
   readonly maxQueue: number;
@@ -318,7 +370,7 @@ export interface Copy {
 }
 
 /** A device that is not of this process. */
-export type RealTarget = Extract<LuTarget, { readonly transport: "sg" | "iscsi" }>;
+export type RealTarget = Extract<LuTarget, { readonly transport: "sg" | "paths" | "iscsi" }>;
 
 /** What is left out has the default of csrc/fabric/target.h. */
 export interface PlaneOptions {
@@ -406,6 +458,13 @@ export interface Native {
   startCopy(options: CopyOptions, onEvents: () => void): Copy;
   /** Callbacks come on the event loop. close() before the devices that were added are closed for good. */
   openPlane(options: PlaneOptions, events: PlaneEvents): NativePlane;
+  /**
+   * Calls back whenever the kernel says that a SCSI device came, went or changed. Returns what ends it. Throws NativeError
+   * where that cannot be heard (a container).
+   */
+  listenForDevices(onChange: () => void): () => void;
+  /** Whether a /dev/bsg node takes commands by io_uring; else why not, as the name of an errno. */
+  bsgUring(path: string): true | string;
   crc32c(data: Uint8Array, seed?: number): number;
   /** Sends one datagram to $NOTIFY_SOCKET (sd_notify(3)). False when there is none. */
   sdNotify(state: string): boolean;

@@ -132,11 +132,20 @@ const virtualDevice = v.strictObject({
   early_warning_kib: v.optional(whole(0, 1_073_741_824), 0),
 });
 
+const identity = v.pipe(
+  text(),
+  v.regex(
+    /^(naa\.([0-9a-fA-F]{16}){1,2}|eui\.([0-9a-fA-F]{16}|[0-9a-fA-F]{24}|[0-9a-fA-F]{32})|t10\.[!-~][ -~]*|iqn\.[!-~]+|serial\.[!-\-/-~][ -\-/-~]{0,7}\.[!-~][ -~]*)$/,
+    'must be "naa.…" or "eui.…" with 16 to 32 hexadecimal digits, "t10.VENDOR…", "iqn.…" or "serial.VENDOR.NUMBER"; `sg_vpd -p di` or `lsscsi -U` show it',
+  ),
+);
+
 const sgDevice = v.strictObject({
   ...common,
   type: realType,
   transport: v.literal("sg"),
-  path: v.pipe(text(4000), v.regex(/^\/dev\//, "must be a node below /dev, such as /dev/sg3")),
+  path: v.optional(v.pipe(text(4000), v.regex(/^\/dev\//, "must be a node below /dev, such as /dev/sg3"))),
+  identity: v.optional(identity),
   direct_io: v.optional(flag, true),
   max_io_kib: v.optional(whole(4, 16384), 1024),
 });

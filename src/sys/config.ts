@@ -82,6 +82,12 @@ function crossChecks(config: Config, document: TomlDocument): ConfigProblem[] {
         `device name "${device.name}" is used twice (first on line ${document.lineOf(["device", first, "name"])}).`,
       );
     } else seen.set(device.name, index);
+    if (device.transport === "sg" && (device.path === undefined) === (device.identity === undefined)) {
+      complain(
+        ["device", index, device.path === undefined ? "transport" : "identity"],
+        "a device of transport sg has either a `path` or an `identity`; give one of them.",
+      );
+    }
     if (device.transport === "iscsi" && (device.chap_user === undefined) !== (device.chap_secret_file === undefined)) {
       complain(["device", index, "chap_user"], "`chap_user` and `chap_secret_file` go together; give both or neither.");
     }

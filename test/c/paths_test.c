@@ -120,8 +120,11 @@ static void test_last_path(void) {
   CHECK_EQ(outcome_of(&s, GT_WRITE_6), GT_DELIVERED);
   CHECK_EQ(state_of(&s, 2), GT_PATHS_ACTIVE);
   gt_paths_remove(s.paths, 1);
-  gt_lu_poll(s.lu, 0);
   CHECK_EQ(state_of(&s, 1), 0);
+  rig_way *back = rig_open(s.unit, &s.closed);
+  CHECK_EQ(gt_paths_add(s.paths, 1, &back->lu, false), 0); /* also before the poller has seen that it left */
+  gt_lu_poll(s.lu, 0);
+  CHECK_EQ(state_of(&s, 1), GT_PATHS_STANDBY);
   end(&s);
 }
 

@@ -68,6 +68,21 @@ const wrong: readonly [string, string, string][] = [
     "CONFIG_INVALID: gantry.toml:7: `memory.arena_mib` divided by `jobs.concurrent` must hold at least 4 tape blocks of 8192 KiB; raise it.",
   ],
   [
+    "an sg device with neither path nor identity",
+    `${smallest}[[device]]\nname = "d0"\ntype = "disk"\ntransport = "sg"\n`,
+    "CONFIG_INVALID: gantry.toml:9: a device of transport sg has either a `path` or an `identity`; give one of them.",
+  ],
+  [
+    "an sg device with both",
+    `${smallest}[[device]]\nname = "d0"\ntype = "disk"\ntransport = "sg"\npath = "/dev/sg0"\nidentity = "naa.5000c500a1b2c3d4"\n`,
+    "CONFIG_INVALID: gantry.toml:11: a device of transport sg has either a `path` or an `identity`; give one of them.",
+  ],
+  [
+    "an identity that is none",
+    `${smallest}[[device]]\nname = "d0"\ntype = "disk"\ntransport = "sg"\nidentity = "naa.5000"\n`,
+    'CONFIG_INVALID: gantry.toml:10: `device[0].identity` must be "naa.…" or "eui.…" with 16 to 32 hexadecimal digits, "t10.VENDOR…", "iqn.…" or "serial.VENDOR.NUMBER"; `sg_vpd -p di` or `lsscsi -U` show it, got "naa.5000".',
+  ],
+  [
     "a LUN of a device that is not there",
     `${smallest}[iscsi]\n[[target]]\nname = "iqn.2024-01.org.example:t"\nluns = [{ lun = 0, device = "d9" }]\n`,
     'CONFIG_INVALID: gantry.toml:9: there is no [[device]] named "d9".',
