@@ -36,7 +36,7 @@ import { MOVER } from "./sys/config-fabric.js";
 import { messageOf } from "./sys/errors.js";
 import type { Logger } from "./sys/log.js";
 import { LogLimit } from "./sys/log-limit.js";
-import { openStore } from "./sys/store.js";
+import { openStore, type Store } from "./sys/store.js";
 import { BUILT_MS, VERSION } from "./sys/version.js";
 
 const MIB = 1024 * 1024;
@@ -46,6 +46,8 @@ const BOOT_PART = 8;
 
 export interface App {
   readonly bridgeId: string;
+  /** In force now. */
+  config(): Config;
   /** True while the MQTT server is connected. */
   readonly connected: boolean;
   status(): Record<string, unknown>;
@@ -53,6 +55,7 @@ export interface App {
   /** Takes over those keys of a new configuration that need no restart; returns the names of the others that differ. */
   reload(config: Config): Promise<readonly string[]>;
   stop(): Promise<void>;
+  readonly store: Store;
   readonly devices: DeviceRegistry;
   readonly queue: JobQueue;
   readonly copies: CopyBook;
@@ -284,6 +287,7 @@ async function start(
 
   return {
     bridgeId,
+    config: () => config,
     get connected() {
       return door.state.connected;
     },
@@ -292,6 +296,7 @@ async function start(
       return { ...link, ...(error === undefined ? {} : { reason: messageOf(error) }) };
     },
     status,
+    store,
     devices,
     queue,
     copies,

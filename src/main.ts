@@ -5,6 +5,7 @@ import { parseArgs } from "node:util";
 import { type App, startApp } from "./app.js";
 import { native } from "./native/index.js";
 import { startShell } from "./shell/server.js";
+import { shellPlant } from "./shell-plant.js";
 import { shellRoom } from "./shell-room.js";
 import { type Config, readConfig } from "./sys/config.js";
 import { isGantryError, messageOf } from "./sys/errors.js";
@@ -99,7 +100,12 @@ async function serve(file: string, config: Config, ring: LogRing, log: Logger): 
     const socket = config.shell.socket ?? join(config.bridge.state_dir, "gantry.sock");
     const look = config.shell.look_socket ?? join(dirname(socket), "gantry-look.sock");
     const group = config.shell.technician_group;
-    const room = shellRoom(app, { native, logRing: ring });
+    const plant = shellPlant(app, native, {
+      path: file,
+      now: () => app.config(),
+      reload: (next) => take(next, app, log),
+    });
+    const room = shellRoom(app, { plant, logRing: ring });
     const shell = await startShell(socket, room, log);
     const looking = await startShell(look, room, log, {
       role: "technician",
@@ -138,18 +144,27 @@ function tell(state: string, log: Logger): void {
 }
 
 async function reload(file: string, app: App, log: Logger): Promise<void> {
+  try {
+    await take(readConfig(file), app, log);
+  } catch (error) {
+    log.error({ error }, `the configuration was not reloaded, the old one stays in force: ${messageOf(error)}`);
+  }
+}
+
+/** Returns the names of the keys that wait for the next start. */
+async function take(next: Config, app: App, log: Logger): Promise<readonly string[]> {
   // sd_notify(3): with Type=notify-reload the time of the reload's beginning goes with it.
   tell(`RELOADING=1\nMONOTONIC_USEC=${process.hrtime.bigint() / 1000n}`, log);
   try {
-    const waiting = await app.reload(readConfig(file));
+    const waiting = await app.reload(next);
     log.info(
       { waiting },
       waiting.length === 0 ? "configuration reloaded" : "configuration reloaded; some keys wait for the next start",
     );
-  } catch (error) {
-    log.error({ error }, `the configuration was not reloaded, the old one stays in force: ${messageOf(error)}`);
+    return waiting;
+  } finally {
+    tell("READY=1", log);
   }
-  tell("READY=1", log);
 }
 
 /** Tells the service manager's watchdog at half its period that the event loop is alive (sd_watchdog_enabled(3)). */

@@ -126,6 +126,16 @@ export class Servers {
     if (this.#options.devices.config(device).tell_readers) running.keeper.mediumChanged(device, false);
   }
 
+  /** Devices that servers may reach. */
+  units(): ReturnType<Bridge["units"]> {
+    return this.#running?.bridge.units() ?? [];
+  }
+
+  /** What is counted of all sessions; absent: no server can log in. */
+  counters(): Record<string, unknown> {
+    return { refused: this.#refusals.total, ...this.#running?.bridge.stats() };
+  }
+
   /** For status; undefined: no server can log in. */
   facts(): Record<string, unknown> | undefined {
     const running = this.#running;

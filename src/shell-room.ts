@@ -1,20 +1,24 @@
 // The daemon as its shell sees it.
+import { performance } from "node:perf_hooks";
 import type { App } from "./app.js";
-import type { Native } from "./native/types.js";
-import type { ShellRoom } from "./shell/room.js";
+import type { ShellPlant, ShellRoom } from "./shell/room.js";
 import type { LogRing } from "./sys/log-ring.js";
 
 export interface RoomParts {
-  readonly native: Native;
+  readonly plant: ShellPlant;
   readonly logRing: LogRing;
 }
 
-export function shellRoom(app: App, { logRing }: RoomParts): ShellRoom {
-  const { media, reservations, servers, jobs, copies, ring, devices } = app;
+export function shellRoom(app: App, { plant, logRing }: RoomParts): ShellRoom {
+  const { media, reservations, servers, jobs, copies, ring, devices, queue } = app;
   return {
+    plant,
     bridgeId: app.bridgeId,
     broker: () => app.broker(),
     status: () => app.status(),
+    config: () => app.config(),
+    counters: () => counters(app, logRing),
+    jobsOn: (device) => queue.jobsOn(device),
     media,
     reservations,
     servers,
@@ -23,5 +27,33 @@ export function shellRoom(app: App, { logRing }: RoomParts): ShellRoom {
     ring,
     devices,
     logRing,
+  };
+}
+
+function counters({ servers, status, copies }: App, logRing: LogRing): Record<string, unknown> {
+  const { uptimeS, keys, jobs, lists, arenaBytes, arenaFreeBytes } = status();
+  const { user, system } = process.cpuUsage();
+  const { heapUsed, external, rss } = process.memoryUsage();
+  return {
+    uptimeS,
+    keys,
+    lists,
+    jobs,
+    copies: { ...copies.counts },
+    servers: servers.counters(),
+    paths: servers
+      .sessions()
+      .flatMap(({ initiator, luns }) => luns.map(({ unit: _unit, ...path }) => ({ initiator, ...path }))),
+    log: { ...logRing.counts },
+    process: {
+      userMs: Math.round(user / 1000),
+      systemMs: Math.round(system / 1000),
+      eventLoopBusyPercent: Math.round(performance.eventLoopUtilization().utilization * 1000) / 10,
+      rssBytes: rss,
+      heapBytes: heapUsed,
+      externalBytes: external,
+      arenaBytes,
+      arenaFreeBytes,
+    },
   };
 }

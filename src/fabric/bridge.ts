@@ -188,6 +188,11 @@ export class Bridge {
     return this.#units.facts();
   }
 
+  /** Of the front end, since the start. */
+  stats(): TargetStats {
+    return this.#plane.stats();
+  }
+
   facts(): { readonly portals: readonly string[]; readonly sessions: number } & Pick<TargetStats, "connections"> {
     const portals = this.#portals.all().map(({ address }) => address);
     return { portals, sessions: this.#sessions.size, connections: this.#plane.stats().connections };

@@ -121,6 +121,7 @@ const TAIL = `## Examples
     gantry show devices --json | jq -r '.[] | select(.problem) | .name'
     gantry show job nightly-17 --watch
     gantry reservation clear tape0 --confirm tape0
+    gantry self-test || gantry support bundle /tmp/bundle.tar
     printf 'show system\\nshow reservations\\n' | gantry
 `;
 

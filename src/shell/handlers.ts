@@ -7,6 +7,9 @@ import { GantryError, messageOf } from "../sys/errors.js";
 import * as cdb from "../wire/cdb.js";
 import { decodeInquiry } from "../wire/inquiry.js";
 import { copyRows } from "./copy-rows.js";
+import { CARE_HANDLERS } from "./handlers-care.js";
+import { DEVICE_HANDLERS } from "./handlers-device.js";
+import { SHOW_HANDLERS } from "./handlers-show.js";
 import { showLog } from "./log-lines.js";
 import { nameList } from "./names.js";
 import type { Handler, ShellRoom } from "./room.js";
@@ -39,6 +42,9 @@ export const HANDLERS: ReadonlyMap<string, Handler> = new Map<string, Handler>([
   ["job cancel", ({ jobs }, { args: [jobId] }) => jobs.cancel(required(jobId))],
   ["job pause", ({ jobs }, { args: [jobId] }) => jobs.pause(required(jobId))],
   ["job resume", ({ jobs }, { args: [jobId] }) => jobs.resume(required(jobId))],
+  ...SHOW_HANDLERS,
+  ...DEVICE_HANDLERS,
+  ...CARE_HANDLERS,
   ["show log", ({ logRing }, { options }) => showLog(logRing, options)],
 ]);
 

@@ -6,11 +6,12 @@ import { EXIT, ShellError } from "./ask.js";
 import { answer, type Client } from "./client.js";
 import { completionScript } from "./completion-script.js";
 import { LiveLine } from "./live-line.js";
+import { install, runSelfTest, supportBundle, withFile } from "./local-care.js";
 import type { LogAnswer } from "./log-lines.js";
 import type { Verb } from "./verb.js";
 
 type Options = Readonly<Record<string, string>>;
-export type LocalVerb = (client: Client, verb: Verb, args: readonly string[], options: Options) => Promise<number>;
+type LocalVerb = (client: Client, verb: Verb, args: readonly string[], options: Options) => Promise<number>;
 
 /** How often a log or a trace that is followed is asked for what is new. */
 const FOLLOW_MS = 500;
@@ -18,6 +19,11 @@ const FOLLOW_MS = 500;
 export const LOCAL_VERBS: ReadonlyMap<string, LocalVerb> = new Map<string, LocalVerb>([
   ["show job", showJob],
   ["show log", showLog],
+  ["self-test", runSelfTest],
+  ["support bundle", supportBundle],
+  ["config check", withFile],
+  ["config apply", withFile],
+  ["update install", install],
   ["completion", completion],
 ]);
 

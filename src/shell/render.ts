@@ -7,8 +7,19 @@ import { verbOf } from "./verb-table.js";
 
 const DONE = "done";
 
+const said = ({ said: text }: { readonly said: string }): string => (text === "" ? DONE : text);
+const change = ({ waiting, devices }: { readonly waiting: readonly string[]; readonly devices: number }): string =>
+  `${devices} devices. ${
+    waiting.length === 0 ? "Nothing waits for the next start." : `For the next start of gantryd: ${waiting.join(", ")}.`
+  }`;
+
 /** Verbs whose answer is a text that was made for them. */
 const OWN: Readonly<Record<string, (result: never) => string>> = {
+  "update status": said,
+  "update install": said,
+  reboot: said,
+  "config check": (result) => `In order: ${change(result)}`,
+  "config apply": (result) => `In force: ${change(result)}`,
   "show log": ({ lines }: LogAnswer) => (lines.length === 0 ? "none" : lines.map(logLineText).join("\n")),
 };
 

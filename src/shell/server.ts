@@ -182,7 +182,7 @@ function check(
   if (sure === undefined || options.confirm === sure) return;
   throw new GantryError(
     "SHELL_CONFIRM",
-    `\`${verb.words}\` cannot be taken back, and whoever uses what it concerns will notice; say so with --confirm ${sure.slice(0, 64)}.`,
+    `\`${verb.words}\` cannot be taken back, or takes something from who uses it; say so with --confirm ${sure.slice(0, 64)}.`,
   );
 }
 

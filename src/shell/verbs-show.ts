@@ -17,6 +17,12 @@ export const SHOW_VERBS: readonly Verb[] = [
     role: "technician",
   },
   {
+    words: "show paths",
+    help: "by which way each device is reached, and how that way is",
+    role: "technician",
+    columns: ["device", "transport", "path", "state", "problem"],
+  },
+  {
     words: "show sessions",
     help: "servers that are logged in, and what went over their paths",
     role: "technician",
@@ -73,6 +79,20 @@ export const SHOW_VERBS: readonly Verb[] = [
     role: "technician",
   },
   {
+    words: "show tape",
+    help: "tape drives: ready or why not, cartridge, where it stands, write protection",
+    detail:
+      "A drive that a job uses, or a real one that servers reach over the bridge's own nexus, is shown without being asked.",
+    role: "technician",
+    columns: ["drive", "cartridge", "state", "object", "writeProtected", "usedBy"],
+  },
+  {
+    words: "show library",
+    help: "cartridges on the shelves of the drives, and which one is where",
+    role: "technician",
+    columns: ["cartridge", "place", "drive", "bytes"],
+  },
+  {
     words: "show log",
     help: "the latest lines of the log",
     detail:
@@ -82,6 +102,18 @@ export const SHOW_VERBS: readonly Verb[] = [
       { name: "last", value: "lines", help: "so many lines (default 50)" },
       { name: "follow", help: "go on with what comes, until Ctrl-C" },
     ],
+    role: "technician",
+  },
+  {
+    words: "show counters",
+    help: "everything that is counted: paths, front end, jobs, copies, refusals, memory",
+    role: "technician",
+  },
+  {
+    words: "show config",
+    help: "the configuration in force, with its defaults and without secrets",
+    detail:
+      "Only keys that are known to hold no secret are shown; passwords and CHAP secrets are in files, of which the names are shown.",
     role: "technician",
   },
 ];

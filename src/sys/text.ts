@@ -30,7 +30,8 @@ export function table(rows: readonly Row[]): string {
 
 /** "name  value" for each; things within things are indented below their name. */
 export function facts(row: Row, indent = ""): string {
-  const width = Math.max(...Object.keys(row).map((name) => name.length));
+  // Of those whose value stands beside them.
+  const width = Math.max(0, ...Object.entries(row).map(([name, inner]) => (isBelow(inner) ? 0 : name.length)));
   return Object.entries(row)
     .map(([name, inner]) => {
       if (Array.isArray(inner) && inner.length > 0 && typeof inner[0] === "object")
@@ -43,6 +44,9 @@ export function facts(row: Row, indent = ""): string {
     })
     .join("\n");
 }
+
+const isBelow = (inner: unknown): boolean =>
+  typeof inner === "object" && inner !== null && (!Array.isArray(inner) || typeof inner[0] === "object");
 
 const indented = (text: string, indent: string): string => text.replace(/^/gm, indent);
 

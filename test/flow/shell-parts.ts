@@ -18,7 +18,8 @@ export interface Place {
   readonly daemon: DaemonProcess;
 }
 
-export async function place(t: ExecutionContext, more = ""): Promise<Place> {
+/** @param more goes on where [control] ends @param mend the whole text */
+export async function place(t: ExecutionContext, more = "", mend = (text: string) => text): Promise<Place> {
   const directory = await tmpDir(t, "shell");
   const devices = ["disk0", "disk1"]
     .map(
@@ -27,7 +28,7 @@ export async function place(t: ExecutionContext, more = ""): Promise<Place> {
     )
     .join("");
   const tape = `[[device]]\nname = "tape0"\ntype = "tape"\ntransport = "virtual"\npath = "${join(directory, "tapes")}"\n`;
-  const daemon = new DaemonProcess(t, directory, smallConfig(directory, more + devices + tape));
+  const daemon = new DaemonProcess(t, directory, mend(smallConfig(directory, more + devices + tape)));
   await daemon.logged("ready");
   return { directory, socket: join(directory, "state", "gantry.sock"), daemon };
 }
