@@ -1,6 +1,7 @@
 // What the bridge knows by itself: paths, drives, shelves, counters, configuration.
 import { readFileSync, realpathSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
+import type { PathFacts } from "../device/discovery/device-paths.js";
 import { isIllegalRequest } from "../device/failure.js";
 import type { DeviceConfig } from "../sys/config.js";
 import { messageOf } from "../sys/errors.js";
@@ -27,24 +28,30 @@ export const SHOW_HANDLERS: readonly (readonly [string, Handler])[] = [
 
 function showPaths({ devices, servers }: ShellRoom): readonly Row[] {
   const units = new Map(servers.units().map((unit) => [unit.device, unit]));
-  return devices.all().map((device) => {
+  const known = devices.paths();
+  return devices.all().flatMap((device) => {
     const unit = units.get(device.name);
     const { problem } = unit ?? {};
-    return {
+    const ways = wayOf(device) ?? known.filter((path) => path.device === device.name).map(pathRow);
+    return (ways.length === 0 ? [{ path: "none", state: "not there" }] : ways).map((way) => ({
       device: device.name,
       transport: device.transport,
-      ...wayOf(device),
+      ...way,
       ...(unit === undefined ? {} : { forServers: unit.ready ? "ready" : "not ready" }),
       ...(problem === undefined ? {} : { problem }),
-    };
+    }));
   });
 }
 
-function wayOf(device: DeviceConfig): Row {
-  if (device.transport === "sg") return sgWay(device.path);
-  if (device.transport === "iscsi")
-    return { path: `${device.portal} ${device.target} LUN ${device.lun}`, initiator: device.initiator, state: "" };
-  return { path: device.path, state: "in this process" };
+/** Undefined: it is known by its identity, and has the paths that were found. */
+function wayOf(device: DeviceConfig): readonly Row[] | undefined {
+  if (device.transport === "sg") return device.path === undefined ? undefined : [sgWay(device.path)];
+  if (device.transport === "virtual") return [{ path: device.path, state: "in this process" }];
+  return [{ path: `${device.portal} ${device.target} LUN ${device.lun}`, initiator: device.initiator, state: "" }];
+}
+
+function pathRow({ path, address, state, sinceMs, failures }: PathFacts): Row {
+  return { path: `${path} ${address}`, state, sinceMs, failures };
 }
 
 /** What the kernel's SCSI mid layer says of a node: its address (host:channel:target:LUN) and its state. */

@@ -20,7 +20,7 @@ export const SHOW_VERBS: readonly Verb[] = [
     words: "show paths",
     help: "by which way each device is reached, and how that way is",
     role: "technician",
-    columns: ["device", "transport", "path", "state", "problem"],
+    columns: ["device", "transport", "path", "state", "sinceMs", "failures", "problem"],
   },
   {
     words: "show sessions",
