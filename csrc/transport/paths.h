@@ -31,12 +31,12 @@ int gt_paths_new(const gt_paths_options *options, gt_paths **out);
 gt_paths *gt_paths_ref(gt_paths *paths);
 void gt_paths_unref(gt_paths *paths);
 
-/* Another path, under a number that no other one has that was not removed. From success on lu belongs to paths. The caller has
- * made sure that it leads to the same logical unit (gt_lu_is). settle: nobody else uses the path, so that its unit
- * attention of a new nexus (29h) is taken away here; should no answer of another path prove afterwards that the unit
- * itself was not reset, the first command over this one is told of it after all.
- * -EEXIST; -ENOSPC: too many paths; -EMSGSIZE: it moves less in one command than what was promised when the unit was
- * opened; -ESHUTDOWN: the unit is closed. */
+/* Another path, under a number that no other one has that was not removed. From success on lu belongs to paths. The
+ * caller has made sure that it leads to the same logical unit (gt_lu_is). settle: nobody else uses the path, so that
+ * its unit attention of a new nexus (29h) is taken away here; should no answer of another path prove afterwards that
+ * the unit itself was not reset, the first command over this one is told of it after all. -EEXIST; -ENOSPC: too many
+ * paths; -EMSGSIZE: it moves less in one command than what was promised when the unit was opened; -ESHUTDOWN: the unit
+ * is closed. */
 int gt_paths_add(gt_paths *paths, uint32_t id, gt_lu *lu, bool settle);
 
 /* Nothing more is sent over the path; it is closed when what was sent is answered. Also forgets one that is dead. */

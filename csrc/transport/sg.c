@@ -1,5 +1,7 @@
-/* Linux SCSI generic transport: commands are written to and read from /dev/sgN as sg_io_hdr, version 3, up
- * to SG_MAX_QUEUE at a time; more wait here.
+/* Linux SCSI generic transport: commands are written to and read from /dev/sgN as sg_io_hdr, version 3, to a disk up
+ * to SG_MAX_QUEUE at a time; more wait here. To a tape or a changer there is one at a time: what the block layer cannot
+ * dispatch at once it puts back behind what has come meanwhile (block/blk-mq.c, blk_mq_dispatch_rq_list), so that tape
+ * blocks sent ahead would change places.
  *
  * Limits of the driver: it has no way to abort one command, so abort() takes back only what has not been
  * given to the kernel; the rest ends by its answer or by timeout_ms, after which the kernel's error handler
@@ -31,7 +33,7 @@ typedef struct gt_sg {
   bool direct_io;
   bool gone;           /* the device was removed: nothing is sent any more */
   uint64_t leaving_ns; /* since when, while answers may still come; else 0 */
-  uint32_t sent;
+  uint32_t sent, depth;
   gt_io *slots[SG_QUEUE]; /* what the kernel has */
   gt_io_list waiting, finished;
 } gt_sg;
@@ -58,7 +60,7 @@ static int send_one(gt_sg *sg, gt_io *io) {
 }
 
 static void send_waiting(gt_sg *sg) {
-  while (sg->waiting.first && sg->sent < SG_QUEUE && !sg->gone) {
+  while (sg->waiting.first && sg->sent < sg->depth && !sg->gone) {
     gt_io *io = sg->waiting.first;
     int result = send_one(sg, io);
     if (result == -EAGAIN) return;
@@ -74,7 +76,7 @@ static int sg_submit(gt_lu *lu, gt_io *io) {
   if (io->dir > GT_DIR_OUT || io->data_len > lu->limits.max_transfer) return -EINVAL;
   if (io->dir != GT_DIR_NONE && io->data_len && !io->data) return -EINVAL;
   gt_io_clear_answer(io);
-  if (!sg->waiting.first && sg->sent < SG_QUEUE) {
+  if (!sg->waiting.first && sg->sent < sg->depth) {
     int result = send_one(sg, io);
     if (result != -EAGAIN) return result;
   }
@@ -234,6 +236,7 @@ int gt_sg_attach(int fd, const gt_lu_limits *limits, bool direct_io, gt_lu **out
   sg->lu.ops = &sg_ops;
   sg->lu.limits = *limits;
   sg->fd = fd;
+  sg->depth = limits->max_queue < SG_QUEUE ? limits->max_queue : SG_QUEUE;
   sg->direct_io = direct_io;
   *out = &sg->lu;
   return 0;

@@ -8,6 +8,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "../core/scsi.h"
 #include "sg_header.h"
 
 enum { SG_VERSION_MIN = 30000, RESERVED_DEFAULT = 1 << 20, PAGE_BYTES = 4096, QUEUE_MAX = 16 };
@@ -37,8 +38,8 @@ static const char *advice(int error) {
 }
 
 /* A command that every device answers, whatever its state (SPC-4 6.4.1), run to its end by SG_IO. */
-static int ask_inquiry(int fd) {
-  uint8_t data[36];
+static int ask_inquiry(int fd, uint8_t *type) {
+  uint8_t data[36] = {0};
   gt_io io = {.cdb = {0x12, 0, 0, 0, sizeof data}, .cdb_len = 6, .dir = GT_DIR_IN, .timeout_ms = 10000};
   io.data = data;
   io.data_len = sizeof data;
@@ -46,6 +47,7 @@ static int ask_inquiry(int fd) {
   gt_sg_request(&io, false, &header);
   if (ioctl(fd, SG_IO, &header) < 0) return errno;
   gt_sg_answer(&header, &io);
+  *type = data[0] & 0x1F;
   return io.outcome == GT_TIMED_OUT ? ETIMEDOUT : io.outcome != GT_DELIVERED || io.status ? EIO : 0;
 }
 
@@ -69,20 +71,21 @@ int gt_sg_open(const char *path, uint32_t reserved_bytes, bool direct_io, gt_lu 
   int fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
   if (fd < 0) return fail(errno, err, err_len, "cannot open %s: %s", path, advice(errno));
   int version = 0, result = 0;
+  uint8_t type = 0;
   if (ioctl(fd, SG_GET_VERSION_NUM, &version) < 0)
     result = fail(ENOTTY, err, err_len, "%s is not a SCSI generic node; give /dev/sgN (`lsscsi -g` lists them)", path);
   else if (version < SG_VERSION_MIN)
     result =
         fail(ENOTSUP, err, err_len, "the sg driver behind %s has version %d; 30000 or later is needed", path, version);
   else {
-    int error = ask_inquiry(fd);
+    int error = ask_inquiry(fd, &type);
     if (error)
       result = fail(error, err, err_len, "the device behind %s does not answer INQUIRY: %s", path, advice(error));
   }
   if (result == 0) {
     gt_lu_limits limits = {.max_transfer =
                                transfer_limit(fd, reserved_bytes ? reserved_bytes : RESERVED_DEFAULT, direct_io),
-                           .max_queue = QUEUE_MAX};
+                           .max_queue = type == GT_TYPE_DISK ? QUEUE_MAX : 1};
     result = gt_sg_attach(fd, &limits, direct_io, out);
     if (result) fail(-result, err, err_len, "cannot use %s: %s", path, strerror(-result));
   }

@@ -37,6 +37,7 @@ struct sg_fake_host {
   atomic_bool frozen, removed;
   atomic_uint complaints; /* what the driver would not have taken */
   int nodes;
+  unsigned depth; /* commands that it is to be given at a time; 0: SG_FAKE_QUEUE */
   sg_fake fakes[SG_FAKE_NODES];
 };
 
@@ -97,7 +98,8 @@ static inline void *sg_fake_run(void *argument) {
     sg_io_hdr_t header;
     ssize_t got;
     while ((got = recv(fake->fd, &header, sizeof header, MSG_DONTWAIT)) == (ssize_t)sizeof header) {
-      expect(fake->host, fake->held < SG_FAKE_QUEUE && header.interface_id == 'S');
+      expect(fake->host,
+             fake->held < (fake->host->depth ? fake->host->depth : SG_FAKE_QUEUE) && header.interface_id == 'S');
       expect(fake->host, header.flags & 0x10 /* SG_FLAG_Q_AT_TAIL */);
       if (fake->held == SG_FAKE_QUEUE) break;
       fake->since_ms[fake->held] = sg_fake_now_ms();
@@ -117,7 +119,7 @@ static inline gt_lu *sg_fake_open(sg_fake_host *host) {
     return NULL;
   sg_fake *fake = &host->fakes[host->nodes];
   *fake = (sg_fake){.host = host, .fd = ends[1], .nexus = gt_device_attach(host->device)};
-  gt_lu_limits limits = {.max_transfer = 1 << 20, .max_queue = SG_FAKE_QUEUE};
+  gt_lu_limits limits = {.max_transfer = 1 << 20, .max_queue = host->depth ? host->depth : SG_FAKE_QUEUE};
   gt_lu *lu = NULL;
   if (fake->nexus < 0 || gt_sg_attach(ends[0], &limits, false, &lu)) return NULL;
   pthread_create(&fake->thread, NULL, sg_fake_run, fake);

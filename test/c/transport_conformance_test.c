@@ -1,7 +1,7 @@
 /* One suite over all transports.
  *
  *   transport_conformance_test                                       what needs no peer
- *   transport_conformance_test sg /dev/sgN disk|tape                 a real device; its data is lost
+ *   transport_conformance_test sg /dev/sgN disk|tape [tgtd|scsi_debug] [direct]  a real device; its data is lost
  *   transport_conformance_test iscsi PORTAL TARGET LUN disk|tape PID tgtd, pid PID, is stopped, resumed and
  *                                                                    in the end killed
  *   transport_conformance_test login PORTAL TARGET crc32c|none USER SECRET TARGET-USER TARGET-SECRET
@@ -53,6 +53,7 @@ static void conform_virtual(gt_device *device, int kind) {
 static void conform_sg_fake(gt_device *device, int kind) {
   static sg_fake_host host;
   memset(&host, 0, sizeof host);
+  host.depth = kind == TAPE ? 1 : SG_FAKE_QUEUE;
   host.device = device;
   subject s = {.name = kind == DISK ? "sg over an emulated disk" : "sg over an emulated tape",
                .kind = kind,
@@ -181,19 +182,32 @@ static int run_iscsi(char **args, bool tgtd) {
 
 /* --- sg on a real node --- */
 
+typedef struct sg_node {
+  const char *path;
+  bool direct;
+} sg_node;
+
 static gt_lu *open_sg(subject *s) {
   char err[256] = "";
   gt_lu *lu = NULL;
-  if (gt_sg_open(s->context, 1 << 20, false, &lu, err, sizeof err)) fprintf(stderr, "%s\n", err);
+  const sg_node *node = s->context;
+  if (gt_sg_open(node->path, 1 << 20, node->direct, &lu, err, sizeof err)) fprintf(stderr, "%s\n", err);
   return lu;
 }
 
-static int run_sg(char **args) {
+static int run_sg(char **args, int count) {
+  sg_node node = {.path = args[0]};
   subject s = {.name = "sg",
                .kind = strcmp(args[1], "tape") == 0 ? TAPE : DISK,
                .open = open_sg,
                .largest = 1 << 20,
-               .context = args[0]};
+               .fills_room = true,
+               .context = &node};
+  for (int i = 2; i < count; i++) {
+    if (strcmp(args[i], "tgtd") == 0) as_tgtd(&s);
+    if (strcmp(args[i], "scsi_debug") == 0) s.no_residual_of_illegal_opcode = s.no_residual_of_refusal = true;
+    if (strcmp(args[i], "direct") == 0) node.direct = true;
+  }
   conform(&s);
   return check_end();
 }
@@ -233,7 +247,7 @@ int main(int argc, char **argv) {
   alarm(300); /* a case that hangs fails */
   if (argc == 7 && strcmp(argv[1], "iscsi") == 0) return run_iscsi(argv + 2, true);
   if (argc == 7 && strcmp(argv[1], "bridge") == 0) return run_iscsi(argv + 2, false);
-  if (argc == 4 && strcmp(argv[1], "sg") == 0) return run_sg(argv + 2);
+  if (argc >= 4 && strcmp(argv[1], "sg") == 0) return run_sg(argv + 2, argc - 2);
   if (argc == 9 && strcmp(argv[1], "login") == 0) return run_login(argv + 2);
   if (argc == 1) return run_emulated();
   fprintf(stderr, "usage: %s [sg /dev/sgN disk|tape | iscsi|bridge PORTAL TARGET LUN disk|tape PID]\n", argv[0]);

@@ -76,7 +76,12 @@ test("time-out of zero", says, /^timeoutMs is 0, not an integer from 1/, () =>
 );
 
 const openLu = (target: unknown) => () => native.openLu(as<LuTarget>(target));
-test("transport that there is not", says, /^transport is none of virtual, sg, paths and iscsi/, openLu({ transport: "fc" }));
+test(
+  "transport that there is not",
+  says,
+  /^transport is none of virtual, sg, paths and iscsi/,
+  openLu({ transport: "fc" }),
+);
 test(
   "virtual unit on something else",
   says,
