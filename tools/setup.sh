@@ -5,6 +5,7 @@
 #   tools/setup.sh demo    what `npm run demo` and the programs need
 #   tools/setup.sh test    that, and the real peers that the tests talk to
 #   tools/setup.sh bench   that too
+#   tools/setup.sh image   what it takes to make firmware images, and to start them in QEMU
 set -euo pipefail
 cd "$(dirname "$0")/.."
 purpose=${1:-demo}
@@ -13,7 +14,10 @@ say() { printf '\033[2m%s\033[0m\n' "setup: $*" >&2; }
 
 # Debian packages. Build tools and libiscsi (user-space iSCSI initiator); e2fsprogs to read ext4 images.
 packages=(gcc g++ make cmake pkg-config libiscsi-dev e2fsprogs tar)
-if [ "$purpose" != demo ]; then
+if [ "$purpose" = image ]; then
+  packages+=(mmdebstrap squashfs-tools kmod cpio zstd busybox-static fdisk dosfstools mtools openssl openssh-client rauc
+    grub-common grub-pc-bin grub-efi-amd64-bin qemu-system-x86 ovmf)
+elif [ "$purpose" != demo ]; then
   # Peers that judge us: an MQTT broker, an iSCSI target with disk and tape, two more tars, file systems.
   # clang and its run-time library: fuzz targets of C. clang-format, cppcheck: style and lint of C. libatomic1: the
   # current Node of the npm package needs it. strace: shows that what is acknowledged was synchronised.
