@@ -36,6 +36,12 @@ Napi::Value Take(const Napi::CallbackInfo &info) {
   return TakePlane(info.Env(), *core);
 }
 
+// planeTakeTrace(plane) → { records, lost }
+Napi::Value TakeTrace(const Napi::CallbackInfo &info) {
+  auto core = Args(info).Handle<PlaneCore>();
+  return TakeRecords(info.Env(), *core);
+}
+
 // Rows as bytes: opcode, class, handling, flags, service action (16 bits, little-endian, signed), two zeros.
 constexpr size_t kRowBytes = 8;
 
@@ -253,11 +259,29 @@ Napi::Value PathStats(const Napi::CallbackInfo &info) {
   return object;
 }
 
+// planeTrace(plane, filters): pairs of nexus and unit, little-endian
+void Trace(const Napi::CallbackInfo &info) {
+  constexpr size_t kPair = 8;
+  Args args(info);
+  auto core = args.Handle<PlaneCore>();
+  Bytes packed = args.ByteView();
+  std::vector<gt_trace_filter> filters(packed.size / kPair);
+  auto number = [&packed](size_t at) {
+    return static_cast<uint32_t>(packed.data[at]) | static_cast<uint32_t>(packed.data[at + 1]) << 8 |
+           static_cast<uint32_t>(packed.data[at + 2]) << 16 | static_cast<uint32_t>(packed.data[at + 3]) << 24;
+  };
+  for (size_t i = 0; i < filters.size(); i++)
+    filters[i] = {number(i * kPair), number(i * kPair + 4)};
+  Check(info.Env(), gt_plane_trace(core->Plane(info.Env()), filters.data(), filters.size()),
+        "There are more filters than a trace has room for.");
+}
+
 } // namespace
 
 void ExportPlane(Napi::Env env, Napi::Object exports) {
   exports.Set("planeOpen", Napi::Function::New<OpenPlane>(env, "planeOpen"));
   exports.Set("planeClose", Napi::Function::New<ClosePlane>(env, "planeClose"));
+  exports.Set("planeTakeTrace", Napi::Function::New<TakeTrace>(env, "planeTakeTrace"));
   exports.Set("planeTake", Napi::Function::New<Take>(env, "planeTake"));
   exports.Set("planeClasses", Napi::Function::New<Classes>(env, "planeClasses"));
   exports.Set("planeAddDevice", Napi::Function::New<AddDevice>(env, "planeAddDevice"));
@@ -272,6 +296,7 @@ void ExportPlane(Napi::Env env, Napi::Object exports) {
   exports.Set("planeAnswer", Napi::Function::New<Answer>(env, "planeAnswer"));
   exports.Set("planePass", Napi::Function::New<Pass>(env, "planePass"));
   exports.Set("planeTakeWrites", Napi::Function::New<TakeWrites>(env, "planeTakeWrites"));
+  exports.Set("planeTrace", Napi::Function::New<Trace>(env, "planeTrace"));
   exports.Set("planePathStats", Napi::Function::New<PathStats>(env, "planePathStats"));
 }
 

@@ -144,6 +144,7 @@ void gt_plane_close(gt_plane *plane) {
   gt_notes_free(&plane->notes);
   pthread_mutex_destroy(&plane->lock);
   free(plane->classes.rows);
+  free(plane->trace.cells);
   free(plane);
 }
 

@@ -187,6 +187,30 @@ typedef struct gt_path_stats {
 } gt_path_stats;
 int gt_plane_path_stats(gt_plane *plane, uint32_t nexus, uint32_t lun, gt_path_stats *out);
 
+/* ---- trace: what servers send, for people who look for a fault ---- */
+
+enum {
+  GT_TRACE_FILTERS = 64,   /* pairs of nexus and unit */
+  GT_TRACE_RECORDS = 2048, /* that wait to be taken; what comes then is counted and lost */
+};
+typedef struct gt_trace_filter {
+  uint32_t nexus, unit; /* UINT32_MAX: any */
+} gt_trace_filter;
+/* A command from its admission to its answer: never a byte of its data. */
+typedef struct gt_trace_record {
+  uint64_t began_ns, ended_ns; /* CLOCK_MONOTONIC */
+  uint32_t nexus, lun, unit;   /* unit UINT32_MAX: none */
+  uint32_t data_len;
+  int32_t resid;
+  uint8_t dir, outcome, status, cdb_len, sense_len;
+  uint8_t cdb[GT_CDB_MAX], sense[GT_SENSE_MAX];
+} gt_trace_record;
+/* (supervisor) Records the commands that one of these pairs is about, and no others; none: nothing is recorded, which
+ * costs a task two looks at a number. Records that were not taken stay. -ENOMEM, -EINVAL: too many. */
+int gt_plane_trace(gt_plane *plane, const gt_trace_filter *filters, size_t count);
+/* (supervisor) *lost: how many there was no room for since the last call. */
+size_t gt_plane_take_trace(gt_plane *plane, gt_trace_record *out, size_t max, uint64_t *lost);
+
 /* ---- nexuses and tasks (home) ---- */
 
 /* wake: makes the home thread call gt_nexus_run soon; any thread, must not block. One wake per home may serve many
@@ -217,7 +241,8 @@ struct gt_task {
   gt_path *path;         /* NULL: none, and the plane answers what is answered there */
   gt_task *next, *previous;
   uint64_t ticket;
-  uint32_t seat; /* at the unit, or among the punts */
+  uint64_t began_ns; /* 0: nobody records */
+  uint32_t seat;     /* at the unit, or among the punts */
   uint8_t class_, handling, flags;
   uint8_t state;         /* home: where it is */
   uint8_t ending, final; /* home: it is aborted, and ends with this status (0: without an answer) */

@@ -47,8 +47,7 @@ static void unlink_task(gt_task *task) {
   if (task->path->dead) gt_path_settle(task->path);
 }
 
-enum gt_admit gt_task_admit(gt_plane_nexus *nexus, gt_task *task) {
-  task->nexus = nexus;
+static enum gt_admit admit(gt_plane_nexus *nexus, gt_task *task) {
   task->ending = task->at_once = task->ran = task->passed = false;
   task->path = task->lun < GT_LUNS_MAX ? atomic_load_explicit(&nexus->paths[task->lun], memory_order_acquire) : NULL;
   if (nexus->closing) {
@@ -70,6 +69,14 @@ enum gt_admit gt_task_admit(gt_plane_nexus *nexus, gt_task *task) {
   if (task->handling == GT_FORWARD || task->handling == GT_IDENTITY)
     task->at_once = task->path->unit && !gt_identity_is_punted(task) && gt_unit_at_once(task->path->unit, task);
   return GT_ADMIT_GO;
+}
+
+enum gt_admit gt_task_admit(gt_plane_nexus *nexus, gt_task *task) {
+  task->nexus = nexus;
+  task->began_ns = gt_trace_now(&nexus->plane->trace);
+  enum gt_admit admitted = admit(nexus, task);
+  if (task->began_ns && admitted == GT_ADMIT_ANSWERED) gt_trace_task(&nexus->plane->trace, task);
+  return admitted;
 }
 
 void gt_task_forward(gt_task *task) {
@@ -192,6 +199,7 @@ void gt_task_finish(gt_task *task) {
     cut_short(task);
   else if (task->path)
     polish(task);
+  if (task->began_ns) gt_trace_task(&nexus->plane->trace, task);
   unlink_task(task);
   task->answered(task);
   if (nexus->orders) gt_orders_settle(nexus);

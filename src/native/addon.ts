@@ -6,7 +6,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { PathStats, Punt } from "../plane.js";
 import { GantryError, messageOf } from "../sys/errors.js";
-import type { CopyEvent, CopyStats, RingStats, ScsiAnswer, TargetStats } from "./types.js";
+import type { CopyEvent, CopyStats, RingStats, ScsiAnswer, TargetStats, TraceRecord } from "./types.js";
 
 declare const kind: unique symbol;
 /** A share of a native object; only the addon can make one. */
@@ -61,6 +61,13 @@ export interface Taken {
   readonly punts: readonly Punt[];
   readonly notes: readonly RawNote[];
   readonly rings: readonly RawRing[];
+}
+
+/** gt_trace_record of csrc/plane/plane.h. */
+export interface RawRecord extends Omit<TraceRecord, "outcome" | "direction" | "unit"> {
+  readonly unit: number;
+  readonly direction: number;
+  readonly outcome: number;
 }
 
 type Text = string | null;
@@ -241,6 +248,8 @@ export interface Addon {
   ): void;
   planePass(plane: PlaneHandle, punt: bigint): void;
   planeTakeWrites(plane: PlaneHandle, unit: number): readonly bigint[];
+  planeTrace(plane: PlaneHandle, filters: Uint8Array): void;
+  planeTakeTrace(plane: PlaneHandle): { readonly records: readonly RawRecord[]; readonly lost: bigint };
   planePathStats(plane: PlaneHandle, nexus: number, lun: number): PathStats;
   targetListen(plane: PlaneHandle, portal: number, host: string, port: number): number;
   targetUnlisten(plane: PlaneHandle, portal: number): void;

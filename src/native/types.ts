@@ -438,6 +438,30 @@ export interface Rings {
   stats(): RingStats;
 }
 
+/** Whose commands are recorded: of a nexus, to a unit, or both. */
+export interface TraceFilter {
+  readonly nexus?: number;
+  readonly unit?: number;
+}
+
+/** A server's command from its admission to its answer, without its data. Nanoseconds of CLOCK_MONOTONIC. */
+export interface TraceRecord {
+  readonly beganNs: bigint;
+  readonly endedNs: bigint;
+  readonly nexus: number;
+  readonly lun: number;
+  /** Absent: there is no path. */
+  readonly unit?: number;
+  readonly direction: "none" | "in" | "out";
+  readonly dataBytes: number;
+  /** Bytes asked for less bytes moved. */
+  readonly residual: number;
+  readonly outcome: Outcome;
+  readonly status: number;
+  readonly cdb: Uint8Array;
+  readonly sense: Uint8Array;
+}
+
 /** The bridge's data plane of this process. Open, it keeps the process alive, as a listening server does. */
 export interface NativePlane extends Plane {
   /** inline: the device never waits (its file is in memory), so that its commands need no thread of their own. */
@@ -445,6 +469,10 @@ export interface NativePlane extends Plane {
   /** Opens a real device, which is the plane's own from then on; resolves with the largest transfer, bytes. */
   addLu(unit: number, target: RealTarget, timeoutMs: number, slowTimeoutMs: number): Promise<number>;
   stats(): TargetStats;
+  /** Records these commands and no others; none: nothing. At most 64. */
+  trace(filters: readonly TraceFilter[]): void;
+  /** In the order in which they ended, about; lost: how many there was no room for since the last call. */
+  takeTrace(): { readonly records: readonly TraceRecord[]; readonly lost: bigint };
   readonly rings: Rings;
 }
 
