@@ -314,6 +314,7 @@ async function start(
         keys: { ...config.keys, issuers: next.keys.issuers },
         iscsi: next.iscsi,
         target: next.target,
+        lio: next.lio,
         zone: next.zone,
         board: next.board,
         log: next.log,

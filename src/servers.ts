@@ -1,5 +1,6 @@
 // The side of the daemon that servers log in to: the bridge with its gate and its arbiter, made when the configuration
 // has [iscsi], and made, changed or ended by a reload.
+import * as v from "valibot";
 import { InbandKeys } from "./admit/inband.js";
 import { KeySecrets } from "./admit/key-chap.js";
 import type { KeyRing } from "./admit/key-ring.js";
@@ -26,6 +27,7 @@ import type { Plane, PlaneNote, Punt, WrittenExtent } from "./plane.js";
 import { privilegeEvent, refusedEvent, type ServerEvent, volumeEvent } from "./server-events.js";
 import type { Clock, Timers } from "./sys/clock.js";
 import type { Config } from "./sys/config.js";
+import { iscsiSchema } from "./sys/config-fabric.js";
 import { GantryError } from "./sys/errors.js";
 import type { Logger } from "./sys/log.js";
 import type { Store } from "./sys/store.js";
@@ -150,7 +152,7 @@ export class Servers {
   async #set(config: Config): Promise<void> {
     const settings = fabricSettings(config);
     this.#config = config;
-    if (settings === undefined) await this.#end();
+    if (settings === undefined) await this.#end(true);
     else if (this.#running === undefined) await this.#begin(settings);
     else await this.#running.bridge.reload(settings);
   }
@@ -179,6 +181,8 @@ export class Servers {
         return pathKeeper(made.keeper);
       },
       keySecrets: new KeySecrets(ring, time),
+      holders: () => grants.names(),
+      name: this.#config.bridge.id,
       clock,
       timers,
       log,
@@ -198,7 +202,10 @@ export class Servers {
     const privileges = this.#privileges(copies.plane, grants, (device) => keeper.deviceChanged(device));
     const keeper: PathKeeper = this.#keeper(plane, grants, copies, {
       mayWrite: (device, initiator) => privileges.mayWrite(device, initiator),
-      onPaths: () => volumes.changed(),
+      onPaths: () => {
+        volumes.changed();
+        this.#running?.bridge.pathsChanged();
+      },
     });
     const volumes: VolumeWatch = new VolumeWatch({
       plane,
@@ -319,7 +326,7 @@ export class Servers {
     return grants.priorityOf(initiator, device, devices.config(device).type, time.nowMs()) ?? -1;
   }
 
-  async #end(): Promise<void> {
+  async #end(forGood = false): Promise<void> {
     const running = this.#running;
     this.#running = undefined;
     if (running === undefined) return;
@@ -328,7 +335,7 @@ export class Servers {
     // Whoever looks at the data plane by himself does not do so any more when it is closed.
     running.volumes.stop();
     await running.copies.stop();
-    await running.bridge.stop();
+    await running.bridge.stop(forGood);
     stopGate(running);
   }
 
@@ -352,13 +359,14 @@ function pathKeeper(keeper: PathKeeper) {
     closed: (nexus: number) => keeper.closed(nexus),
     onPunt: (punt: Punt) => keeper.onPunt(punt),
     onNote: (note: PlaneNote) => keeper.onNote(note),
+    reachable: (nexus: number) => keeper.seen(nexus)?.paths().keys() ?? [],
   };
 }
 
-function fabricSettings({ iscsi, target, zone }: Config): FabricSettings | undefined {
-  return iscsi === undefined ? undefined : { iscsi, target, zone };
+/** Without [iscsi] nobody logs in here, but the kernel's target may lead here. */
+function fabricSettings({ iscsi, target, lio, zone }: Config): FabricSettings | undefined {
+  if (iscsi === undefined && lio.length === 0) return undefined;
+  return { iscsi: iscsi ?? v.parse(iscsiSchema, { portals: [] }), target, lio, zone };
 }
 
-function kept({ nexus, initiator, isid, port, luns }: BridgeSession) {
-  return { nexus, port, luns, initiator: { protocol: "iscsi", name: initiator, isid } as const };
-}
+const kept = ({ nexus, origin, port, luns }: BridgeSession) => ({ nexus, port, luns, initiator: origin });

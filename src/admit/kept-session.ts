@@ -4,7 +4,7 @@ import type { PathVerdict } from "./path-verdict.js";
 
 export interface KeptSession {
   readonly nexus: number;
-  readonly initiator: InitiatorPort & { readonly name: string };
+  readonly initiator: InitiatorPort;
   /** Relative target port identifier. */
   readonly port: number;
   readonly luns: readonly { readonly lun: number; readonly device: string; readonly unit: number }[];

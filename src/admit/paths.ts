@@ -5,6 +5,7 @@ import { NO_UNIT, type Plane, type PlaneNote, type Punt } from "../plane.js";
 import type { Clock, Timers } from "../sys/clock.js";
 import type { Logger } from "../sys/log.js";
 import { STATUS } from "../wire/names.js";
+import { initiatorName } from "../wire/transport-id.js";
 import type { InbandKeys } from "./inband.js";
 import { type Kept, type KeptSession, nextOf, type Path } from "./kept-session.js";
 import type { DeviceClass } from "./key.js";
@@ -23,6 +24,7 @@ const MODE_PARAMETERS_CHANGED = [0x2a, 0x01] as const;
 /** NOT READY TO READY CHANGE, MEDIUM MAY HAVE CHANGED: the one that says that what was read may not be there any more. */
 const MEDIUM_MAY_HAVE_CHANGED = [0x28, 0x00] as const;
 const LOOK_AGAIN_MS = 1000;
+const nameOf = ({ initiator }: KeptSession): string => initiatorName(initiator);
 const NO_PATHS: ReadonlyMap<number, Path> = new Map();
 
 /** The copy manager, as far as paths go: its commands reach it, and it learns when somebody may do other things. */
@@ -109,7 +111,7 @@ export class PathKeeper {
 
   /** Keys of these initiators came or went. */
   keysChanged(initiators: ReadonlySet<string>): void {
-    for (const kept of this.#kept.values()) if (initiators.has(kept.session.initiator.name)) this.#compile(kept, true);
+    for (const kept of this.#kept.values()) if (initiators.has(nameOf(kept.session))) this.#compile(kept, true);
     this.#compiled();
   }
 
@@ -133,7 +135,7 @@ export class PathKeeper {
     const kept = this.#kept.get(nexus);
     const text = this.room.textOf(nexus);
     if (kept === undefined || text === undefined) return undefined;
-    return { text, initiator: kept.session.initiator.name, paths: () => this.#kept.get(nexus)?.paths ?? NO_PATHS };
+    return { text, initiator: nameOf(kept.session), paths: () => this.#kept.get(nexus)?.paths ?? NO_PATHS };
   }
 
   /** Devices that somebody may write on now, and their unit. */
@@ -158,7 +160,7 @@ export class PathKeeper {
     const path = kept?.paths.get(punt.lun);
     const nexus = this.room.textOf(punt.nexus);
     if (kept === undefined || nexus === undefined) plane.answer(punt.id, STATUS.BUSY);
-    else if (this.#inband.takes(punt.cdb)) void this.#inband.onPunt(punt, kept.session.initiator.name);
+    else if (this.#inband.takes(punt.cdb)) void this.#inband.onPunt(punt, nameOf(kept.session));
     else if (path === undefined) {
       plane.answer(punt.id, STATUS.CHECK_CONDITION, NO_LOGICAL_UNIT);
       this.#count(punt.nexus, punt.lun, "no-path", commandName(punt.cdb[0] ?? 0, undefined), 1n);
@@ -261,13 +263,13 @@ export class PathKeeper {
     const { grants, time, typeOf } = this.#options;
     const isIn = [...paths.values()].some((path) => path.device === device);
     if (time.fault() !== undefined && !isIn) return { rights: new Map() };
-    return grants.of(session.initiator.name, device, typeOf(device), time.nowMs());
+    return grants.of(nameOf(session), device, typeOf(device), time.nowMs());
   }
 
   #verdict(kept: Kept, device: string): PathVerdict {
     const { clock, time, typeOf, mayWrite } = this.#options;
     const type = typeOf(device);
-    const { nexus, initiator } = kept.session;
+    const { nexus } = kept.session;
     const text = this.room.textOf(nexus);
     const grant = this.#grant(kept, device);
     if (grant.changesMs === undefined) kept.changesMs.delete(device);
@@ -275,7 +277,7 @@ export class PathKeeper {
     return verdictOf({
       type,
       rights: text === undefined ? new Map() : grant.rights,
-      mayWrite: mayWrite(device, initiator.name),
+      mayWrite: mayWrite(device, nameOf(kept.session)),
       reservation: text === undefined ? 0 : this.room.arbiter.mask(device, text, reservationClasses(type)),
       nowMs: time.nowMs(),
       monotonicMs: clock.monotonicMs(),
@@ -317,7 +319,7 @@ export class PathKeeper {
     const session = nexus === undefined ? undefined : this.#kept.get(nexus)?.session;
     const device = lun === undefined ? undefined : this.#deviceAt(nexus, lun);
     this.#options.refusals.note({
-      initiator: session?.initiator.name ?? "several",
+      initiator: session === undefined ? "several" : nameOf(session),
       device: device ?? (lun === undefined ? "several" : `LUN ${lun}`),
       why,
       command,

@@ -9,13 +9,19 @@ import type { ClassRow, PathStats, PlaneNote, Punt } from "../plane.js";
 import type { Clock, Timers } from "../sys/clock.js";
 import type { Logger } from "../sys/log.js";
 import { LogLimit } from "../sys/log-limit.js";
+import type { InitiatorPort } from "../wire/transport-id.js";
 import { LoginDoor, type RefusedLogin, type SessionFacts } from "./iscsi/door.js";
 import { GuessGuard } from "./iscsi/guess-guard.js";
+import { LioFront, type LioSession, lioPort } from "./lio/front.js";
+import { ConfigTree, type Tree } from "./lio/tree.js";
+import { uioOf } from "./lio/uio.js";
 import {
+  allTargets,
   ConfiguredDirectory,
   devicesInMaps,
   type FabricSettings,
   lunsFor,
+  PORTAL_GROUP_TAG,
   relativePort,
   targetPort,
 } from "./lun-map.js";
@@ -30,6 +36,9 @@ const LOG_PERIOD_MS = 60_000;
  * half the time, for less than going to sleep and being woken costs. A bridge at rest sleeps all the same.
  */
 const SPIN_US = 50;
+/** Where the kernel shows its target and the devices of its rings. */
+const KERNEL = { target: "/sys/kernel/config/target", uio: "/sys/class/uio", dev: "/dev" } as const;
+const NO_PORTAL = -1;
 
 /** One LUN of a session as the configuration has it: what keys and reservations make of it is the keeper's. */
 export interface MappedLun {
@@ -43,6 +52,10 @@ export interface BridgeSession extends SessionFacts {
   /** Relative target port identifier. */
   readonly port: number;
   readonly sinceMs: number;
+  /** As reservations name it. */
+  readonly origin: InitiatorPort;
+  /** It comes through the kernel's own target, and not by a login here. */
+  readonly kernel?: true;
   /** Devices that can be reached now. */
   readonly luns: readonly MappedLun[];
 }
@@ -56,6 +69,8 @@ export interface PathKeeper {
   closed(nexus: number): void;
   onPunt(punt: Punt): void;
   onNote(note: PlaneNote): void;
+  /** LUNs that have a path now. */
+  reachable?(nexus: number): Iterable<number>;
 }
 
 export interface BridgeOptions {
@@ -65,9 +80,22 @@ export interface BridgeOptions {
   readonly classes: readonly ClassRow[];
   readonly keeper: (plane: NativePlane) => PathKeeper;
   readonly keySecrets?: SecretSource;
+  /** Initiators that hold keys. */
+  readonly holders?: () => readonly string[];
+  /** Name of the bridge: what it leaves in the kernel is told by it from what others have there. */
+  readonly name?: string;
+  /** Instead of the kernel's configfs. */
+  readonly lioTree?: Tree;
   readonly clock: Clock;
   readonly timers: Timers;
   readonly log: Logger;
+}
+
+export interface BridgeFacts extends Pick<TargetStats, "connections"> {
+  readonly portals: readonly string[];
+  readonly sessions: number;
+  /** What of the kernel's own target is not as it should be, and is tried again. */
+  readonly kernelTarget?: string;
 }
 
 export interface SessionView extends Omit<BridgeSession, "luns"> {
@@ -81,6 +109,7 @@ export class Bridge {
   readonly #units: Units;
   readonly #portals: Portals;
   readonly #door: LoginDoor;
+  readonly #lio: LioFront;
   readonly #sessions = new Map<number, BridgeSession>();
   readonly #refusals: LogLimit;
   #settings: FabricSettings;
@@ -104,6 +133,7 @@ export class Bridge {
         onColdReset: (nexus) => this.#coldReset(nexus),
         onPunt: (punt) => this.#keeper.onPunt(punt),
         onNote: (note) => this.#note(note),
+        onRing: (ring, state) => this.#lio.onRing(ring, state),
       },
     );
     this.#plane.classes(options.classes);
@@ -137,6 +167,21 @@ export class Bridge {
       onRefused: (refused) => this.#refused(refused),
       onDefect: (error) => log.error({ error }, "a login met a defect of the bridge"),
     });
+    this.#lio = new LioFront({
+      bridge: options.name ?? "",
+      rings: this.#plane.rings,
+      tree: options.lioTree ?? new ConfigTree(KERNEL.target),
+      uio: (unit) => uioOf(KERNEL.uio, KERNEL.dev, unit),
+      host: {
+        holders: options.holders ?? (() => []),
+        luns: (target, initiator) => lunsFor(this.#settings, target, initiator),
+        opened: (session) => this.#openedLio(session),
+        reachable: (nexus) => this.#keeper.reachable?.(nexus) ?? [],
+        isSequential: (device) => options.devices.config(device).type !== "disk",
+      },
+      timers,
+      log,
+    });
   }
 
   /** Opens the plane and listens. Rejects with PORTAL_UNUSABLE, CONFIG_INVALID; then nothing runs. */
@@ -145,6 +190,7 @@ export class Bridge {
     try {
       bridge.#units.want(devicesInMaps(options.settings));
       await bridge.#portals.set(options.settings.iscsi.portals);
+      bridge.#lio.set(options.settings.lio ?? []);
       return bridge;
     } catch (error) {
       await bridge.stop();
@@ -160,17 +206,28 @@ export class Bridge {
     this.#units.want(devicesInMaps(settings));
     for (const session of [...this.#sessions.values()]) {
       const port = this.#portals.byNumber(session.portal);
-      if (!names.has(session.target) || port === undefined || !settings.iscsi.portals.includes(port.address))
+      if (session.kernel === true) this.#map(session);
+      else if (!names.has(session.target) || port === undefined || !settings.iscsi.portals.includes(port.address))
         this.#plane.closeNexus(session.nexus, ASYNC_DROP_SESSION);
       else this.#map(session);
     }
+    this.#lio.set(settings.lio ?? []);
     await this.#portals.set(settings.iscsi.portals);
   }
 
-  async stop(): Promise<void> {
+  /** Keys, reservations or units made or took paths. */
+  pathsChanged(): void {
+    this.#lio.look();
+  }
+
+  /** @param forGood what the kernel's target has of the bridge goes too, else its commands wait for the next start */
+  async stop(forGood = false): Promise<void> {
+    if (forGood) await this.#lio.clear();
+    this.#lio.stop();
     this.#units.stop();
     this.#door.close();
-    for (const { nexus } of this.#sessions.values()) this.#plane.closeNexus(nexus, ASYNC_DROP_SESSION);
+    for (const { nexus, kernel } of this.#sessions.values())
+      if (kernel !== true) this.#plane.closeNexus(nexus, ASYNC_DROP_SESSION);
     await this.#plane.close();
     for (const nexus of this.#sessions.keys()) this.#keeper.closed(nexus);
     this.#sessions.clear();
@@ -193,13 +250,43 @@ export class Bridge {
     return this.#plane.stats();
   }
 
-  facts(): { readonly portals: readonly string[]; readonly sessions: number } & Pick<TargetStats, "connections"> {
+  facts(): BridgeFacts {
     const portals = this.#portals.all().map(({ address }) => address);
-    return { portals, sessions: this.#sessions.size, connections: this.#plane.stats().connections };
+    const { problem } = this.#lio;
+    return {
+      portals,
+      sessions: this.#sessions.size,
+      connections: this.#plane.stats().connections,
+      ...(problem === undefined ? {} : { kernelTarget: problem }),
+    };
   }
 
   #opened(facts: SessionFacts): void {
-    const { clock, log } = this.#options;
+    const { initiator: name, isid } = facts;
+    this.#begin({ ...facts, origin: { protocol: "iscsi", name, isid } });
+    const { initiator, target, peer, nexus } = facts;
+    this.#options.log.info({ initiator, target, peer, nexus }, "a server logged in");
+  }
+
+  /** An initiator of the kernel's target: nobody says whether it has logged in there. */
+  #openedLio(session: LioSession): void {
+    const { nexus, entry, initiator } = session;
+    const origin = lioPort(session);
+    this.#begin({
+      nexus,
+      initiator,
+      origin,
+      kernel: true,
+      isid: origin.protocol === "iscsi" ? origin.isid : "",
+      target: entry.name,
+      peer: entry.fabric,
+      portal: NO_PORTAL,
+      portalGroupTag: PORTAL_GROUP_TAG,
+    });
+  }
+
+  #begin(facts: SessionFacts & Pick<BridgeSession, "origin" | "kernel">): void {
+    const { clock } = this.#options;
     const session: BridgeSession = {
       ...facts,
       port: relativePort(this.#settings, facts.target),
@@ -209,8 +296,6 @@ export class Bridge {
     this.#tellPort(session);
     this.#keeper.opened(session);
     this.#sessions.set(facts.nexus, session);
-    const { initiator, target, peer, nexus } = facts;
-    log.info({ initiator, target, peer, nexus }, "a server logged in");
   }
 
   #lunsOf({ target, initiator }: Pick<SessionFacts, "target" | "initiator">): readonly MappedLun[] {
@@ -224,7 +309,7 @@ export class Bridge {
   #remap(device: string): void {
     for (const session of [...this.#sessions.values()]) {
       const had = session.luns.some((entry) => entry.device === device);
-      const has = this.#settings.target.some(
+      const has = allTargets(this.#settings).some(
         ({ name, luns }) => name === session.target && luns.some((entry) => entry.device === device),
       );
       if (had || has) this.#map(session);
@@ -249,7 +334,8 @@ export class Bridge {
       const session = this.#sessions.get(note.nexus);
       this.#sessions.delete(note.nexus);
       this.#keeper.closed(note.nexus);
-      this.#door.onNexusClosed(note.nexus);
+      if (session?.kernel === true) this.#lio.onClosed(note.nexus);
+      else this.#door.onNexusClosed(note.nexus);
       if (session !== undefined) {
         const { initiator, target, peer, nexus } = session;
         this.#options.log.info({ initiator, target, peer, nexus }, "a server is gone");

@@ -1,6 +1,6 @@
 // What the configuration says of targets, LUNs and zones, as login, discovery and paths ask for it. Pure.
 import type { TargetPort } from "../plane.js";
-import type { IscsiConfig, TargetConfig, ZoneConfig } from "../sys/config-fabric.js";
+import type { IscsiConfig, LioConfig, TargetConfig, ZoneConfig } from "../sys/config-fabric.js";
 import type { LoginDirectory, TargetFacts } from "./iscsi/directory.js";
 import type { Portal } from "./portals.js";
 
@@ -18,8 +18,13 @@ export interface LunEntry {
 export interface FabricSettings {
   readonly iscsi: IscsiConfig;
   readonly target: readonly TargetConfig[];
+  /** Targets of the kernel's own. */
+  readonly lio?: readonly LioConfig[];
   readonly zone: readonly ZoneConfig[];
 }
+
+/** Targets of both kinds, in the order in which they are numbered. */
+export const allTargets = ({ target, lio }: Pick<FabricSettings, "target" | "lio">) => [...target, ...(lio ?? [])];
 
 /** Whether zones let the initiator see the device. No zone at all: nothing is zoned. */
 export function zoned(zones: readonly ZoneConfig[], initiator: string, device: string): boolean {
@@ -29,14 +34,17 @@ export function zoned(zones: readonly ZoneConfig[], initiator: string, device: s
 
 /** LUNs of a target that zones leave to an initiator, lowest first. */
 export function lunsFor(settings: FabricSettings, target: string, initiator: string): readonly LunEntry[] {
-  const found = settings.target.find(({ name }) => name === target);
+  const found = allTargets(settings).find(({ name }) => name === target);
   if (found === undefined) return [];
   return found.luns.filter(({ device }) => zoned(settings.zone, initiator, device)).toSorted((a, b) => a.lun - b.lun);
 }
 
-/** Relative target port identifier (SPC-4 3.1.120): targets are numbered from 1 as they stand in the configuration. */
+/**
+ * Relative target port identifier (SPC-4 3.1.120): targets are numbered from 1 as they stand in the configuration, the
+ * kernel's behind the bridge's own.
+ */
 export function relativePort(settings: FabricSettings, target: string): number {
-  return settings.target.findIndex(({ name }) => name === target) + 1;
+  return allTargets(settings).findIndex(({ name }) => name === target) + 1;
 }
 
 /**
@@ -46,11 +54,13 @@ export function relativePort(settings: FabricSettings, target: string): number {
 export function targetPort(settings: FabricSettings, target: string, portalGroupTag: number): TargetPort | undefined {
   const relative = relativePort(settings, target);
   if (relative === 0) return undefined;
+  // SPC-4 7.8.6.11: ports of other transports have an NAA name, and nothing behind it.
+  if (target.startsWith("naa.")) return { relative, group: 1, name: target };
   return { relative, group: 1, name: `${target},t,0x${portalGroupTag.toString(16).padStart(4, "0")}` };
 }
 
 export function devicesInMaps(settings: FabricSettings): ReadonlySet<string> {
-  return new Set(settings.target.flatMap(({ luns }) => luns.map(({ device }) => device)));
+  return new Set(allTargets(settings).flatMap(({ luns }) => luns.map(({ device }) => device)));
 }
 
 /**

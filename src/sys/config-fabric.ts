@@ -73,6 +73,18 @@ export const targetSchema = v.strictObject({
   luns: v.optional(listOf(lun, "tables with lun and device"), []),
 });
 
+/** A target of the kernel's own (LIO), through which the bridge's devices can be reached. */
+export const lioSchema = v.strictObject({
+  fabric: v.picklist(
+    ["loopback", "iscsi", "qla2xxx", "fc", "srpt", "vhost"],
+    'must be "loopback", "iscsi", "qla2xxx", "fc", "srpt" or "vhost"',
+  ),
+  name: iscsiName,
+  initiator: v.optional(iscsiName),
+  portals: v.optional(listOf(portal, '"address:port"')),
+  luns: v.optional(listOf(lun, "tables with lun and device"), []),
+});
+
 /** "mover": the copy engine, which may belong to several zones. */
 export const MOVER = "mover";
 
@@ -89,11 +101,13 @@ export const zoneSchema = v.strictObject({
 
 export type IscsiConfig = v.InferOutput<typeof iscsiSchema>;
 export type TargetConfig = v.InferOutput<typeof targetSchema>;
+export type LioConfig = v.InferOutput<typeof lioSchema>;
 export type ZoneConfig = v.InferOutput<typeof zoneSchema>;
 
 export interface FabricConfig {
   readonly iscsi?: IscsiConfig | undefined;
   readonly target: readonly TargetConfig[];
+  readonly lio: readonly LioConfig[];
   readonly zone: readonly ZoneConfig[];
   readonly device: readonly { readonly name: string }[];
 }
@@ -107,24 +121,31 @@ export function splitPortal(portal: string): { readonly host: string; readonly p
 }
 
 /** What one key alone cannot tell. */
-export function checkFabric({ iscsi, target, zone, device }: FabricConfig, complain: Complain): void {
+export function checkFabric({ iscsi, target, lio, zone, device }: FabricConfig, complain: Complain): void {
   const devices = new Set(device.map(({ name: known }) => known));
   const unknown = (path: (string | number)[], given: string): void => {
     if (!devices.has(given)) complain(path, `there is no [[device]] named "${given}".`);
   };
   const targets = new Set<string>();
-  target.forEach(({ name: given, luns }, index) => {
-    if (targets.has(given)) complain(["target", index, "name"], `target name "${given}" is used twice.`);
+  const checkTarget = (table: string, { name: given, luns }: Pick<TargetConfig, "name" | "luns">, index: number) => {
+    if (targets.has(given)) complain([table, index, "name"], `target name "${given}" is used twice.`);
     targets.add(given);
     const [numbers, names] = [new Set<number>(), new Set<string>()];
     luns.forEach((entry, place) => {
-      const path = ["target", index, "luns", place];
+      const path = [table, index, "luns", place];
       unknown([...path, "device"], entry.device);
       if (numbers.has(entry.lun)) complain([...path, "lun"], `LUN ${entry.lun} of "${given}" is given twice.`);
       if (names.has(entry.device)) complain([...path, "device"], `"${entry.device}" has two LUNs in "${given}".`);
       numbers.add(entry.lun);
       names.add(entry.device);
     });
+  };
+  target.forEach((entry, index) => {
+    checkTarget("target", entry, index);
+  });
+  lio.forEach((entry, index) => {
+    checkTarget("lio", entry, index);
+    checkLio(entry, iscsi?.authentication, (key, message) => complain(["lio", index, key], message));
   });
   const zones = new Set<string>();
   zone.forEach((entry, index) => {
@@ -136,6 +157,35 @@ export function checkFabric({ iscsi, target, zone, device }: FabricConfig, compl
   });
   if (iscsi !== undefined) checkIscsi(iscsi, target, complain);
   else if (target.length > 0) complain(["target", 0], "[[target]] needs a table [iscsi], which says where to listen.");
+}
+
+/** Names have the form that the fabric writes them in; where nobody proves who he is, only this machine may come. */
+function checkLio(
+  { fabric, name: given, initiator, portals }: LioConfig,
+  authentication: IscsiConfig["authentication"] | undefined,
+  complain: (key: string, message: string) => void,
+): void {
+  const digits = fabric === "srpt" ? 32 : 16;
+  const naa = new RegExp(`^naa\\.[0-9A-F]{${digits}}$`);
+  const alone = fabric === "loopback" || fabric === "vhost";
+  if (fabric === "iscsi" ? !given.startsWith("iqn.") : !naa.test(given))
+    complain(
+      "name",
+      `a target of "${fabric}" is named "${fabric === "iscsi" ? "iqn.…" : `naa.… with ${digits} digits`}".`,
+    );
+  if (alone !== (initiator !== undefined))
+    complain("initiator", `\`initiator\` is for "loopback" and "vhost", which have exactly one; give it there.`);
+  if (initiator !== undefined && !naa.test(initiator))
+    complain("initiator", `the initiator of "${fabric}" is named "naa.… with ${digits} digits".`);
+  if ((fabric === "iscsi") !== (portals !== undefined))
+    complain("portals", `\`portals\` is for "iscsi"; give it there, and nowhere else.`);
+  if (authentication === "none-anywhere") return;
+  for (const address of portals ?? [])
+    if (!/^(127\.|\[::1\])/.test(address))
+      complain(
+        "portals",
+        `"${address}" can be reached from elsewhere, and the kernel's iSCSI believes every name: use [iscsi] there, or set \`iscsi.authentication\` to "none-anywhere".`,
+      );
 }
 
 function checkIscsi(iscsi: IscsiConfig, target: readonly TargetConfig[], complain: Complain): void {

@@ -1,7 +1,7 @@
 // What may stand in the configuration file: every key, its type, range and default. CONFIGURATION.md has the
 // same keys with their consequences; a test compares the two.
 import * as v from "valibot";
-import { iscsiSchema, targetSchema, zoneSchema } from "./config-fabric.js";
+import { iscsiSchema, lioSchema, targetSchema, zoneSchema } from "./config-fabric.js";
 
 const text = (max = 255) =>
   v.pipe(
@@ -195,6 +195,7 @@ export const configSchema = v.strictObject({
   device: v.optional(v.array(deviceSchema, "must be written as [[device]] tables"), []),
   iscsi: v.optional(iscsiSchema),
   target: v.optional(v.array(targetSchema, "must be written as [[target]] tables"), []),
+  lio: v.optional(v.array(lioSchema, "must be written as [[lio]] tables"), []),
   zone: v.optional(v.array(zoneSchema, "must be written as [[zone]] tables"), []),
 });
 

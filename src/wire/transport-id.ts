@@ -23,6 +23,12 @@ export function initiatorText(port: InitiatorPort): string {
   return port.protocol === "fc" ? `fc:${port.name}` : `sas:${port.address}`;
 }
 
+/** The name that keys and zones know it by: an iSCSI name, or the 8 bytes of the port as an NAA name (RFC 7143 4.2.7.5). */
+export function initiatorName(port: InitiatorPort): string {
+  if (port.protocol === "iscsi") return port.name;
+  return `naa.${(port.protocol === "fc" ? port.name : port.address).toUpperCase()}`;
+}
+
 /** The other way round; undefined: these are no such words. */
 export function initiatorOf(text: string): InitiatorPort | undefined {
   const iscsi = /^iscsi:([!-~]{1,223}),i,0x([0-9a-f]{12})$/.exec(text);

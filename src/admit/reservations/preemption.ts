@@ -1,6 +1,7 @@
 // Who may take a device from whom: a higher priority may, as far as the configuration lets it, and with "ask" only after
 // the broker's word. Here are the rules and what the broker was asked and has said; the arbiter takes and gives.
 import { GantryError } from "../../sys/errors.js";
+import { initiatorName as nameOf } from "../../wire/transport-id.js";
 import { admitsRegistrants } from "./classes.js";
 import { type NexusText, nexusParts, persistentHolders, type UnitReservations } from "./state.js";
 
@@ -86,7 +87,7 @@ const keyOf = (by: Claimant): string => ("jobId" in by ? `job ${by.jobId}` : `se
 
 export function initiatorName(nexus: NexusText): string | undefined {
   const initiator = nexusParts(nexus)?.initiator;
-  return initiator?.protocol === "iscsi" ? initiator.name : undefined;
+  return initiator === undefined ? undefined : nameOf(initiator);
 }
 
 /** Every nexus that a reservation leaves everything to: what preempting it takes something from. */

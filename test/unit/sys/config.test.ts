@@ -154,6 +154,7 @@ test("CONFIGURATION.md documents every key, and no other", (t) => {
     "device",
     "iscsi",
     "target",
+    "lio",
     "zone",
     "lun",
     "initiator",
