@@ -22,7 +22,7 @@ import { flushDisk } from "./device/flush.js";
 import type { DeviceRegistry } from "./device/registry.js";
 import { Bridge, type BridgeSession, type SessionView } from "./fabric/bridge.js";
 import { devicesInMaps, type FabricSettings } from "./fabric/lun-map.js";
-import type { Native, NativePlane } from "./native/types.js";
+import type { Native, NativePlane, TraceFilter } from "./native/types.js";
 import type { Plane, PlaneNote, Punt, WrittenExtent } from "./plane.js";
 import { privilegeEvent, refusedEvent, type ServerEvent, volumeEvent } from "./server-events.js";
 import type { Clock, Timers } from "./sys/clock.js";
@@ -131,6 +131,15 @@ export class Servers {
   /** Devices that servers may reach. */
   units(): ReturnType<Bridge["units"]> {
     return this.#running?.bridge.units() ?? [];
+  }
+
+  /** Of a data plane that is not there nothing is recorded. */
+  trace(filters: readonly TraceFilter[]): void {
+    this.#running?.bridge.plane.trace(filters);
+  }
+
+  takeTrace(): ReturnType<NativePlane["takeTrace"]> {
+    return this.#running?.bridge.plane.takeTrace() ?? { records: [], lost: 0n };
   }
 
   /** What is counted of all sessions; absent: no server can log in. */

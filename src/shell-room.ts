@@ -1,7 +1,9 @@
 // The daemon as its shell sees it.
 import { performance } from "node:perf_hooks";
 import type { App } from "./app.js";
+import { TraceDesk } from "./fabric/trace-desk.js";
 import type { ShellPlant, ShellRoom } from "./shell/room.js";
+import { systemClock, systemTimers } from "./sys/clock.js";
 import type { LogRing } from "./sys/log-ring.js";
 
 export interface RoomParts {
@@ -10,6 +12,13 @@ export interface RoomParts {
 }
 
 export function shellRoom(app: App, { plant, logRing }: RoomParts): ShellRoom {
+  const traces = new TraceDesk({
+    source: app.servers,
+    isDevice: (name) => app.devices.all().some((device) => device.name === name),
+    clock: systemClock,
+    timers: systemTimers,
+    nowNs: () => process.hrtime.bigint(),
+  });
   const { media, reservations, servers, jobs, copies, ring, devices, queue } = app;
   return {
     plant,
@@ -27,6 +36,7 @@ export function shellRoom(app: App, { plant, logRing }: RoomParts): ShellRoom {
     ring,
     devices,
     logRing,
+    traces,
   };
 }
 

@@ -245,6 +245,11 @@ export class Bridge {
     return this.#units.facts();
   }
 
+  /** For traces. */
+  get plane(): Pick<NativePlane, "trace" | "takeTrace"> {
+    return this.#plane;
+  }
+
   /** Of the front end, since the start. */
   stats(): TargetStats {
     return this.#plane.stats();

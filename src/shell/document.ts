@@ -121,6 +121,8 @@ const TAIL = `## Examples
     gantry show devices --json | jq -r '.[] | select(.problem) | .name'
     gantry show job nightly-17 --watch
     gantry reservation clear tape0 --confirm tape0
+    gantry trace on iqn.2024-01.com.example:host7 --seconds 60
+    gantry trace show --file /tmp/host7.pcap
     gantry self-test || gantry support bundle /tmp/bundle.tar
     printf 'show system\\nshow reservations\\n' | gantry
 `;

@@ -10,6 +10,7 @@ import { copyRows } from "./copy-rows.js";
 import { CARE_HANDLERS } from "./handlers-care.js";
 import { DEVICE_HANDLERS } from "./handlers-device.js";
 import { SHOW_HANDLERS } from "./handlers-show.js";
+import { TRACE_HANDLERS } from "./handlers-trace.js";
 import { showLog } from "./log-lines.js";
 import { nameList } from "./names.js";
 import type { Handler, ShellRoom } from "./room.js";
@@ -45,6 +46,7 @@ export const HANDLERS: ReadonlyMap<string, Handler> = new Map<string, Handler>([
   ...SHOW_HANDLERS,
   ...DEVICE_HANDLERS,
   ...CARE_HANDLERS,
+  ...TRACE_HANDLERS,
   ["show log", ({ logRing }, { options }) => showLog(logRing, options)],
 ]);
 

@@ -5,9 +5,12 @@ import { byteSize } from "../sys/units.js";
 import { EXIT, ShellError } from "./ask.js";
 import { answer, type Client } from "./client.js";
 import { completionScript } from "./completion-script.js";
+import { wrap } from "./fit.js";
 import { LiveLine } from "./live-line.js";
-import { install, runSelfTest, supportBundle, withFile } from "./local-care.js";
+import { install, runSelfTest, save, supportBundle, withFile } from "./local-care.js";
 import type { LogAnswer } from "./log-lines.js";
+import { pcapOf } from "./pcap.js";
+import { type TraceAnswer, traceLineText } from "./trace-lines.js";
 import type { Verb } from "./verb.js";
 
 type Options = Readonly<Record<string, string>>;
@@ -19,6 +22,7 @@ const FOLLOW_MS = 500;
 export const LOCAL_VERBS: ReadonlyMap<string, LocalVerb> = new Map<string, LocalVerb>([
   ["show job", showJob],
   ["show log", showLog],
+  ["trace show", showTrace],
   ["self-test", runSelfTest],
   ["support bundle", supportBundle],
   ["config check", withFile],
@@ -96,6 +100,29 @@ export async function pause(ms: number, signal: AbortSignal): Promise<void> {
   await sleep(ms, undefined, { signal }).catch(() => {
     throw new ShellError(EXIT.INTERRUPTED, "INTERRUPTED", "interrupted");
   });
+}
+
+async function showTrace(client: Client, { words }: Verb, _args: readonly string[], options: Options): Promise<number> {
+  const { follow, file, ...rest } = options;
+  const first = (await client.asker.ask(words, [], rest, client.signal)) as TraceAnswer;
+  if (file !== undefined) {
+    save(file, pcapOf(first.lines));
+    await client.show(
+      client.json ? JSON.stringify({ file, commands: first.lines.length }) : `${file}: ${first.lines.length} commands`,
+    );
+    return 0;
+  }
+  if (follow === undefined) {
+    await answer(client, words, first);
+    return 0;
+  }
+  for (let { lines } = first, after = 0; ; ) {
+    after = lines.at(-1)?.serial ?? after;
+    for (const line of lines)
+      client.write(`${client.json ? JSON.stringify(line) : wrap(traceLineText(line), client.terminal.columns)}\n`);
+    await pause(FOLLOW_MS, client.signal);
+    ({ lines } = (await client.asker.ask(words, [], { after: String(after) }, client.signal)) as TraceAnswer);
+  }
 }
 
 async function completion({ write }: Client, _verb: Verb, [shell]: readonly string[]): Promise<number> {

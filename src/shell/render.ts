@@ -3,6 +3,7 @@
 import { facts, pick, type Row } from "../sys/text.js";
 import { fitTable, wrap } from "./fit.js";
 import { type LogAnswer, logLineText } from "./log-lines.js";
+import { type TraceAnswer, traceLineText } from "./trace-lines.js";
 import { verbOf } from "./verb-table.js";
 
 const DONE = "done";
@@ -20,8 +21,16 @@ const OWN: Readonly<Record<string, (result: never) => string>> = {
   reboot: said,
   "config check": (result) => `In order: ${change(result)}`,
   "config apply": (result) => `In force: ${change(result)}`,
+  "trace show": traceText,
   "show log": ({ lines }: LogAnswer) => (lines.length === 0 ? "none" : lines.map(logLineText).join("\n")),
 };
+
+function traceText({ lines, lost, on }: TraceAnswer): string {
+  const more = lost === "0" || lost === 0n ? [] : [`${lost} more there was no room for.`];
+  const none =
+    on.length === 0 ? "Nothing was recorded, and nothing is being recorded (trace on)." : "Nothing was recorded yet.";
+  return [...(lines.length === 0 ? [none] : lines.map(traceLineText)), ...more].join("\n");
+}
 
 /** @param columns that there are; undefined: as wide as it is */
 export function render(verb: string, result: unknown, columns?: number): string {

@@ -6,6 +6,7 @@ import type { AllJobs } from "../control/all-jobs.js";
 import type { ServerRoom } from "../control/server-commands.js";
 import type { CopyBook } from "../copy-manager/book.js";
 import type { DeviceRegistry } from "../device/registry.js";
+import type { TraceDesk } from "../fabric/trace-desk.js";
 import type { Config } from "../sys/config.js";
 import type { LogRing } from "../sys/log-ring.js";
 import type { Role } from "./verb.js";
@@ -59,6 +60,7 @@ export interface ShellRoom {
   readonly counters: () => Record<string, unknown>;
   readonly status: () => Record<string, unknown>;
   readonly logRing: LogRing;
+  readonly traces: Pick<TraceDesk, "on" | "off" | "list" | "commands">;
 }
 
 /** One request, as a handler sees it. */

@@ -10,6 +10,7 @@ export const VERBS: readonly Verb[] = [...SHOW_VERBS, ...DEVICE_VERBS, ...CHANGE
 export const GROUPS: Readonly<Record<string, string>> = {
   show: "look, change nothing",
   device: "ask a device, in the words of the SCSI standards",
+  trace: "record the commands of servers",
   job: "steer a job",
   tape: "cartridges of emulated drives",
   reservation: "what servers have reserved",

@@ -1,4 +1,4 @@
-// The verbs that ask a device. They send only commands that change nothing.
+// The verbs that ask a device, and those that listen to what goes to it. They send only commands that change nothing.
 import type { Verb, VerbArgument } from "./verb.js";
 
 const NAME: VerbArgument = { name: "device", help: "name in the configuration", complete: "device" };
@@ -35,6 +35,35 @@ export const DEVICE_VERBS: readonly Verb[] = [
       "Asks the TapeAlert Response page (12h), which leaves the flags as they are. A drive that has only the TapeAlert page (2Eh) deactivates what it has told (SSC-4 4.2.20), and backup software that looks later does not see it: such a drive is asked with `--take` only, by an administrator.",
     args: [{ ...NAME, complete: "drive" }],
     options: [{ name: "take", help: "also from a drive that deactivates what it tells" }],
+    role: "technician",
+  },
+  {
+    words: "trace on",
+    help: "record the commands of a server or to a device",
+    detail:
+      "CDB, status, sense data, lengths and times of every command of that I_T nexus, or to that device, that servers send; never a byte of data. The last 4096 are kept. It ends by itself after 10 minutes, or when so many seconds are given, after those. Commands of copy jobs are not recorded: their failures are in their reports.",
+    args: [{ name: "what", help: "a device, or an initiator's name", complete: "device-or-initiator" }],
+    options: [{ name: "seconds", value: "seconds", help: "1 to 86400 (default 600)" }],
+    role: "technician",
+  },
+  {
+    words: "trace off",
+    help: "stop recording; what was recorded stays to be shown",
+    args: [
+      { name: "what", help: "a device or initiator (default: all)", optional: true, complete: "device-or-initiator" },
+    ],
+    role: "technician",
+  },
+  {
+    words: "trace show",
+    help: "what was recorded, decoded, on the console or as a pcap file",
+    detail:
+      "The file holds, for each command, an iSCSI SCSI Command PDU and its SCSI Response PDU in TCP segments of raw IPv4 (LINKTYPE_RAW), so that Wireshark and tshark decode CDBs and sense data; addresses, ports and sequence numbers are made up, one connection for each nexus.",
+    options: [
+      { name: "last", value: "commands", help: "so many (default: all)" },
+      { name: "follow", help: "go on with what comes, until Ctrl-C" },
+      { name: "file", value: "file", help: "write a pcap file instead", complete: "file" },
+    ],
     role: "technician",
   },
 ];

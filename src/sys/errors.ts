@@ -173,6 +173,7 @@ export const ERRORS = {
   SHELL_ROLE: row("refused", "The verb is for administrators, and the shell was asked over the socket of technicians."),
   SHELL_SOCKET: row("state", "The local socket of the shell cannot be made, or another daemon answers on it."),
   SHELL_VERB: row("input", "The shell does not know this verb, or an argument is missing or wrong."),
+  TRACE_FULL: row("state", "As many traces are on as there can be; end one of them first (`trace off`)."),
   STATE_IN_USE: row("state", "Another daemon has the state directory; stop it, or give each a directory of its own."),
   STORE_CORRUPT: row(
     "system",

@@ -56,7 +56,7 @@ function value(name: string, inner: unknown): string {
   if (Array.isArray(inner)) return inner.length === 0 ? "none" : inner.map(short).join(",");
   if (name === "bytesPerS") return `${byteSize(Number(inner))}/s`;
   if (/^(bytes|.*Bytes$|bytes(Done|Total))/.test(name) && /^\d+$/.test(String(inner))) return byteSize(Number(inner));
-  if (/(submitted|started|ended|expires|notBefore)Ms$|^(since|first|last)Ms$|SinceMs$/.test(name))
+  if (/(submitted|started|ended|expires|notBefore)Ms$|^(since|first|last|until)Ms$|SinceMs$/.test(name))
     return new Date(Number(inner)).toISOString().replace(/\.\d+Z$/, "Z");
   return String(inner);
 }
