@@ -122,7 +122,11 @@ async function start(
     maxLifetimeMs: config.keys.max_lifetime_h * 3_600_000,
   });
 
-  const devices = new DeviceRegistry(native, config.device, { clock, log });
+  const devices = new DeviceRegistry(native, config.device, {
+    clock,
+    log,
+    ownTargets: () => config.target.map(({ name }) => name),
+  });
   undo.push(() => devices.stop());
   devices.start();
   await devices.loadConfigured();

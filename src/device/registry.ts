@@ -14,7 +14,7 @@ import { STATUS } from "../wire/names.js";
 import { DevicePaths, type PathFacts } from "./discovery/device-paths.js";
 import { Discovery } from "./discovery/discovery.js";
 import { identityOf } from "./discovery/identity.js";
-import type { Places } from "./discovery/sysfs.js";
+import type { Places, ScsiNode } from "./discovery/sysfs.js";
 import { type OpenDisk, openDisk } from "./disk.js";
 import { repeatable } from "./repeatable.js";
 import { ScsiUnit, type Wanted } from "./scsi-unit.js";
@@ -25,9 +25,13 @@ const CARTRIDGE_ENDING = ".tap";
 
 /** What VPD pages may have; devices of SPC-2 look at the low byte only, which is 252. */
 const PAGE_BYTES = 1020;
+/** The kernel's target as a host of the same machine. */
+const LOOPBACK = "tcm_loop";
 
 export interface RegistryRoom {
   readonly places: Places;
+  /** Names of the targets that this bridge is itself. */
+  readonly ownTargets: () => readonly string[];
   readonly clock: Clock;
   readonly timers: Timers;
   readonly log: Pick<Logger, "debug" | "info" | "warn">;
@@ -35,6 +39,7 @@ export interface RegistryRoom {
 
 const SYSTEM: RegistryRoom = {
   places: { sys: "/sys", dev: "/dev" },
+  ownTargets: () => [],
   clock: systemClock,
   timers: systemTimers,
   log: { debug: () => {}, info: () => {}, warn: () => {} },
@@ -89,7 +94,8 @@ export class DeviceRegistry {
       log,
       ask: (path) => this.#askPages(path),
       listen: (onChange) => this.#native.listenForDevices(onChange),
-      onChange: (nodes) => {
+      onChange: (all) => {
+        const nodes = all.filter((node) => !this.#isOurs(node));
         for (const [device, paths] of this.#paths)
           if (paths.update(nodes)) for (const listener of this.#reachable) listener(device);
       },
@@ -248,6 +254,11 @@ export class DeviceRegistry {
         details: { device: config.name },
       });
     }
+  }
+
+  /** A unit that this bridge serves and this machine sees goes by the device's name, and would lead round in a circle. */
+  #isOurs({ driver, target }: ScsiNode): boolean {
+    return driver === LOOPBACK || (target !== undefined && this.#room.ownTargets().includes(target));
   }
 
   /** What the kernel did not ask of a device itself; one that does not answer is asked again later. */

@@ -26,14 +26,20 @@ export const serialPage = (serial: string): Buffer => page(0x80, Buffer.from(ser
 export class SysfsTree {
   readonly sys: string;
   #made = 0;
+  #sessions = 0;
 
   constructor(folder: string) {
     this.sys = folder;
     mkdirSync(join(folder, "class", "scsi_generic"), { recursive: true });
   }
 
-  add(name: string, address: string, { naa, serial, type = 0, vendor = "ACME    " }: TreeDevice): void {
-    const device = join(this.sys, "devices", `d${this.#made++}`, address);
+  add(
+    name: string,
+    address: string,
+    { naa, serial, type = 0, vendor = "ACME    " }: TreeDevice,
+    below = "target",
+  ): void {
+    const device = join(this.sys, "devices", `d${this.#made++}`, below, address);
     mkdirSync(device, { recursive: true });
     const files = { type: `${type}\n`, vendor: `${vendor}\n`, model: "DISK\n", state: "running\n" };
     for (const [file, text] of Object.entries(files)) writeFileSync(join(device, file), text);
@@ -42,6 +48,15 @@ export class SysfsTree {
     const node = join(this.sys, "class", "scsi_generic", name);
     mkdirSync(node);
     symlinkSync(device, join(node, "device"));
+  }
+
+  /** The same behind the kernel's iSCSI initiator. */
+  addSession(name: string, address: string, device: TreeDevice, target: string): void {
+    const session = `session${++this.#sessions}`;
+    const folder = join(this.sys, "class", "iscsi_session", session);
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(join(folder, "targetname"), `${target}\n`);
+    this.add(name, address, device, session);
   }
 
   remove(name: string): void {

@@ -1,6 +1,6 @@
 // The SCSI generic nodes that the kernel has now, as sysfs tells of them. Nothing is sent to a device: the kernel keeps
 // the pages that it asked for itself (drivers/scsi/scsi_sysfs.c).
-import { readdir, readFile, readlink, stat } from "node:fs/promises";
+import { readdir, readFile, readlink, realpath, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import type { Pages } from "./identity.js";
 
@@ -16,6 +16,10 @@ export interface ScsiNode extends Pages {
   readonly product: string;
   /** "running", "offline", "blocked", … */
   readonly state: string;
+  /** The host's driver: "mpt3sas", "iscsi_tcp", "tcm_loop", … */
+  readonly driver: string;
+  /** Of the kernel's iSCSI initiator: the target's name. */
+  readonly target?: string;
 }
 
 const UNKNOWN_TYPE = 0x1f;
@@ -45,6 +49,11 @@ async function readNode(folder: string, name: string, dev: string): Promise<Scsi
     const [type, vendor, product, state] = await Promise.all(
       ["type", "vendor", "model", "state"].map((file) => readText(join(device, file))),
     );
+    const hosts = join(folder, "..", "scsi_host", `host${address.split(":")[0]}`);
+    const driver = await readText(join(hosts, "proc_name"));
+    const [session] = /session\d+/.exec(await realpath(device)) ?? [];
+    const target =
+      session === undefined ? "" : await readText(join(folder, "..", "iscsi_session", session, "targetname"));
     const [identification, serial] = await Promise.all(
       ["vpd_pg83", "vpd_pg80"].map((file) => readFile(join(device, file)).catch(() => undefined)),
     );
@@ -56,6 +65,8 @@ async function readNode(folder: string, name: string, dev: string): Promise<Scsi
       vendor: vendor ?? "",
       product: product ?? "",
       state: state ?? "",
+      driver,
+      ...(target === "" ? {} : { target }),
       ...(identification === undefined || identification.length === 0 ? {} : { identification }),
       ...(serial === undefined || serial.length === 0 ? {} : { serial }),
     };

@@ -19,6 +19,7 @@ const node = (name: string, address: string, naa = NAA): ScsiNode => ({
   vendor: "ACME",
   product: "DISK",
   state: "running",
+  driver: "mpt3sas",
   identification: identificationPage(naa),
 });
 
