@@ -101,6 +101,7 @@ export class DeviceRegistry {
       },
     });
     await this.#discovery.start();
+    this.#lookAtBsg();
   }
 
   /** Calls back when a device can be reached that could not, or over more paths. Returns what ends that. */
@@ -259,6 +260,15 @@ export class DeviceRegistry {
   /** A unit that this bridge serves and this machine sees goes by the device's name, and would lead round in a circle. */
   #isOurs({ driver, target }: ScsiNode): boolean {
     return driver === LOOPBACK || (target !== undefined && this.#room.ownTargets().includes(target));
+  }
+
+  /** Commands go over sg; whether this kernel would take them by io_uring is worth knowing, and nothing more. */
+  #lookAtBsg(): void {
+    const { log, places } = this.#room;
+    const [path] = this.paths();
+    if (path === undefined) return;
+    const node = join(places.dev, "bsg", path.address);
+    log.debug({ node, ioUring: this.#native.bsgUring(node) }, "whether bsg nodes take commands by io_uring");
   }
 
   /** What the kernel did not ask of a device itself; one that does not answer is asked again later. */

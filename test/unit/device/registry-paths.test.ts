@@ -34,7 +34,7 @@ test("what this machine sees of the units that the bridge itself serves is no pa
   tree.add("sg1", "2:0:0:0", { naa: NAA });
   tree.addSession("sg2", "3:0:0:0", { naa: NAA }, "iqn.2024-01.org.example:ours");
   tree.addSession("sg3", "3:0:0:1", { naa: NAA }, "iqn.2024-01.org.example:san");
-  const native = { listenForDevices: () => () => {} } as unknown as Native;
+  const native = { listenForDevices: () => () => {}, bsgUring: () => "ENOSYS" } as unknown as Native;
   const timers = new ManualClock();
   const devices = new DeviceRegistry(native, parseConfig(CONFIG, "gantry.toml").device, {
     places: { sys: tree.sys, dev: "/dev" },
