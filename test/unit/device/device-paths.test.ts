@@ -139,6 +139,15 @@ test("a node that is unplugged and comes back under another name is the same pat
   t.regex(states()[0] ?? "", /^\/dev\/sg7/);
 });
 
+test("a node that went and came between two looks is opened again", async (t) => {
+  const { paths, open, settle } = scene();
+  paths.update([node("sg0", "1:0:0:0"), node("sg1", "2:0:0:0")]);
+  const group = open();
+  t.true(paths.update([node("sg1", "2:0:0:0"), node("sg7", "1:0:0:0")]));
+  await settle(0);
+  t.deepEqual(group.added, ["/dev/sg7 settled"]);
+});
+
 test("the name of a path that another device has now is another device", async (t) => {
   const { paths, open, settle } = scene();
   paths.update([node("sg0", "1:0:0:0"), node("sg1", "2:0:0:0")]);
