@@ -28,7 +28,7 @@ fi
 
 # The test guest: a real kernel in QEMU. Where these cannot be installed, everything else still can, and is.
 guest=()
-[ "$purpose" != test ] || guest=(qemu-system-x86 mmdebstrap squashfs-tools busybox-static kmod cpio python3)
+[ "$purpose" = demo ] || guest=(qemu-system-x86 mmdebstrap squashfs-tools busybox-static kmod cpio python3)
 
 missing=()
 installed=$(dpkg-query -W -f '${Package} ${db:Status-Status}\n' "${packages[@]}" "${guest[@]}" 2>/dev/null || true)

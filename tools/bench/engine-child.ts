@@ -19,6 +19,7 @@ export type EnginePlace =
   /** stallMs: so long the disk does not answer after each stallBytes. */
   | { readonly disk: string; readonly bytesPerS?: number; readonly stallMs?: number; readonly stallBytes?: number }
   | { readonly tape: string; readonly bytesPerS?: number; readonly bufferBytes?: number }
+  | { readonly sg: string; readonly blockBytes: number; readonly directIo?: boolean; readonly maxIoKib?: number }
   | { readonly portal: string; readonly target: string; readonly lun: number; readonly blockBytes: number };
 
 export interface EngineJob {
@@ -27,6 +28,9 @@ export interface EngineJob {
   readonly bytes: number;
   /** The source's extents have this many bytes and lie all over it; without it, it is one extent. */
   readonly extentBytes?: number;
+  /** Largest transfer, and how many at a time; as the daemon by default. */
+  readonly ioKib?: number;
+  readonly depth?: number;
 }
 
 export interface EngineRun {
@@ -42,6 +46,12 @@ export interface EngineRun {
 let paced: EmulatedTape | undefined;
 
 async function open(place: EnginePlace, bytes: number): Promise<CopyLu> {
+  if ("sg" in place) {
+    const { sg, blockBytes, directIo = true, maxIoKib = 1024 } = place;
+    const reservedBytes = maxIoKib * 1024;
+    const lu = await ready(await native.openLu({ transport: "sg", path: sg, reservedBytes, directIo }));
+    return { lu, type: 0, blockBytes, blocks: BigInt(bytes / blockBytes), maxIoBytes: 0 };
+  }
   if ("portal" in place) {
     const { portal, target, lun, blockBytes } = place;
     const initiator = "iqn.2024-01.test.gantry:bench";
@@ -119,7 +129,8 @@ async function copy(job: EngineJob): Promise<EngineRun> {
       ringBytes: (ARENA_MIB * MIB) / CONCURRENT,
       lus: [from, to],
       tapeBlockBytes: TAPE_BLOCK_BYTES,
-      ioBytes: MIB,
+      ioBytes: job.ioKib === undefined ? MIB : job.ioKib * 1024,
+      ...(job.depth === undefined ? {} : { depth: job.depth }),
       checkpointBytes: BigInt(CHECKPOINT_MIB * MIB),
     },
   });

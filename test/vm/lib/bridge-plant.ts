@@ -43,7 +43,11 @@ ${moreTables}`;
 }
 
 /** A key for everything on these devices, so that what refuses is not the gate. */
-export async function allow(plant: Plant, initiator: string, devices: readonly string[]): Promise<void> {
+export async function allow(
+  plant: Pick<Plant, "bridge">,
+  initiator: string,
+  devices: readonly string[],
+): Promise<void> {
   const key = issueKey(plant.bridge.home, {
     bridge: BRIDGE,
     holder: `initiator:${initiator}`,
@@ -66,13 +70,12 @@ export async function plug({ guest, port }: BridgePlant, devices: readonly (keyo
     });
 }
 
-/** Logs the guest's open-iscsi in. */
-export async function login({ guest, port }: BridgePlant): Promise<void> {
-  await guest.run(`iscsiadm -m node -o new -T ${TARGET} -p 10.0.2.2:${port} >/dev/null
-    iscsiadm -m iface -I default >/dev/null || true
-    iscsiadm -m iface -o new -I gantry >/dev/null
+/** Logs the guest's open-iscsi in. 10.0.2.2 is the loopback address of this machine. */
+export const login = ({ guest, port }: BridgePlant): Promise<unknown> => loginAt(guest, `10.0.2.2:${port}`);
+
+export async function loginAt(guest: Guest, portal: string): Promise<void> {
+  await guest.run(`iscsiadm -m iface -o new -I gantry >/dev/null
     iscsiadm -m iface -o update -I gantry -n iface.initiatorname -v ${GUEST} >/dev/null
-    iscsiadm -m node -T ${TARGET} -p 10.0.2.2:${port} -o delete >/dev/null
-    iscsiadm -m node -o new -T ${TARGET} -p 10.0.2.2:${port} -I gantry >/dev/null
-    iscsiadm -m node -T ${TARGET} -p 10.0.2.2:${port} -I gantry --login >/dev/null`);
+    iscsiadm -m node -o new -T ${TARGET} -p ${portal} -I gantry >/dev/null
+    iscsiadm -m node -T ${TARGET} -p ${portal} -I gantry --login >/dev/null`);
 }
