@@ -48,7 +48,8 @@ export interface TracedCommand extends Omit<TraceRecord, "beganNs" | "endedNs"> 
   readonly device: string;
 }
 
-const ISCSI_NAME = /^(iqn|eui|naa)\./;
+/** iSCSI names, and names of ports in the ways that fabrics write them. */
+const INITIATOR = /^((iqn|eui|naa)\.|[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){7}$)/;
 
 export class TraceDesk {
   readonly #options: TraceDeskOptions;
@@ -67,9 +68,10 @@ export class TraceDesk {
 
   /** @throws GantryError DEVICE_UNKNOWN, TRACE_FULL */
   on(what: string, seconds: number): TraceFacts {
-    const { isDevice, clock } = this.#options;
+    const { isDevice, clock, source } = this.#options;
     const kind = isDevice(what) ? "device" : "initiator";
-    if (kind === "initiator" && !ISCSI_NAME.test(what))
+    const isInitiator = INITIATOR.test(what) || source.sessions().some(({ initiator }) => initiator === what);
+    if (kind === "initiator" && !isInitiator)
       throw new GantryError(
         "DEVICE_UNKNOWN",
         `"${what.slice(0, 80)}" is no device of this bridge and no initiator's name.`,

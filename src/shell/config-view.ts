@@ -9,7 +9,7 @@ export const SHOWN_KEYS: ReadonlySet<string> = new Set(
   checkpoint_mib checkpoint_s io_kib depth mib_per_s rate_windows from to command_timeout_s tape_timeout_s resume_limit
   keep_reports max_list_mib max_manifest_mib list_timeout_s shell socket look_socket technician_group board update reboot
   log level device name type transport writers tell_readers path block_bytes size_mib thin read_only volatile_cache
-  identity removable physical_block_bytes pace_kib_s serial cartridge capacity_mib early_warning_kib direct_io max_io_kib portal
+  identity lio fabric removable physical_block_bytes pace_kib_s serial cartridge capacity_mib early_warning_kib direct_io max_io_kib portal
   target lun initiator chap_user chap_secret_file target_chap_user target_chap_secret_file header_digest
   connect_timeout_s iscsi portals authentication credentials user secret_file target_user target_secret_file
   reservation_lease_s job_reading preempt alias luns zone initiators devices`
