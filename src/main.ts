@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
 import { type App, startApp } from "./app.js";
 import { native } from "./native/index.js";
-import { startShell } from "./shell/server.js";
+import { type ShellServer, startShell } from "./shell/server.js";
 import { shellPlant } from "./shell-plant.js";
 import { shellRoom } from "./shell-room.js";
 import { type Config, readConfig } from "./sys/config.js";
@@ -93,6 +93,7 @@ async function serve(file: string, config: Config, ring: LogRing, log: Logger): 
     if (started === undefined) changed = true;
     else void reload(file, started, log);
   });
+  const shells: ShellServer[] = [];
   log.info({ version: VERSION }, "starting");
   try {
     const app = await startApp({ config, native, log });
@@ -106,11 +107,13 @@ async function serve(file: string, config: Config, ring: LogRing, log: Logger): 
       reload: (next) => take(next, app, log),
     });
     const room = shellRoom(app, { plant, logRing: ring });
-    const shell = await startShell(socket, room, log);
-    const looking = await startShell(look, room, log, {
-      role: "technician",
-      ...(group === undefined ? {} : { group }),
-    });
+    shells.push(await startShell(socket, room, log));
+    shells.push(
+      await startShell(look, room, log, {
+        role: "technician",
+        ...(group === undefined ? {} : { group }),
+      }),
+    );
     const stopWatchdog = startWatchdog(log);
     let stopping = false;
     stop = async (signal) => {
@@ -118,7 +121,7 @@ async function serve(file: string, config: Config, ring: LogRing, log: Logger): 
       stopping = true;
       log.info({ signal }, "stopping; running jobs go on at the next start");
       tell("STOPPING=1", log);
-      await Promise.all([shell.stop(), looking.stop()]);
+      await Promise.all(shells.map((shell) => shell.stop()));
       await app.stop();
       stopWatchdog();
       log.info("stopped");
@@ -130,6 +133,7 @@ async function serve(file: string, config: Config, ring: LogRing, log: Logger): 
   } catch (error) {
     log.fatal({ error }, `gantryd does not start: ${messageOf(error)}`);
     process.exitCode = EXIT_START;
+    await Promise.all(shells.map((shell) => shell.stop()));
     await started?.stop();
   }
 }

@@ -59,7 +59,7 @@ export class TraceDesk {
   #commands: TracedCommand[] = [];
   #serial = 0;
   #lost = 0n;
-  #filters = "[]";
+  #recording = false;
   #timer: (() => void) | undefined;
 
   constructor(options: TraceDeskOptions) {
@@ -126,10 +126,10 @@ export class TraceDesk {
     for (const { nexus, initiator, peer } of source.sessions()) this.#names.set(nexus, { initiator, peer });
     this.#take();
     for (const [what, { untilMs }] of this.#traces) if (clock.monotonicMs() >= untilMs) this.#traces.delete(what);
+    // Each time: a reload may have made another data plane, which knows nothing of it.
     const filters = this.#meant();
-    const text = JSON.stringify(filters);
-    if (text !== this.#filters) source.trace(filters);
-    this.#filters = text;
+    if (filters.length > 0 || this.#recording) source.trace(filters);
+    this.#recording = filters.length > 0;
     this.#timer?.();
     this.#timer = undefined;
     if (this.#traces.size > 0) this.#timer = timers.after(TAKE_MS, () => this.#look());

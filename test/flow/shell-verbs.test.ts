@@ -1,10 +1,11 @@
 // What the verbs say of a real daemon and its devices, and what they do not say.
-import { execFileSync } from "node:child_process";
-import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { execFileSync, spawnSync } from "node:child_process";
+import { chmodSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "ava";
 import { freePort } from "../lib/mosquitto.js";
-import { runProgram, smallConfig } from "./daemon-parts.js";
+import { tmpDir } from "../lib/tmp.js";
+import { DaemonProcess, runProgram, smallConfig } from "./daemon-parts.js";
 import { type Place, place, SHELL } from "./shell-parts.js";
 
 const run = ({ socket }: Place, ...args: string[]) => runProgram(SHELL, ["--socket", socket, ...args]);
@@ -164,12 +165,39 @@ test("update and reboot run the programs of the board, and say so when there are
   t.is(readFileSync(log, "utf8"), "update status\nupdate install /a.raucb\nreboot\n");
 });
 
-test("the look socket goes to the group that the configuration names, and one that is not there is told", async (t) => {
+test("who may open only the technicians' socket is a technician: that is the kernel's word, not the client's", async (t) => {
   const here = await place(t, '[shell]\ntechnician_group = "nogroup"\n');
-  const look = statSync(join(here.directory, "state", "gantry-look.sock"));
+  const state = join(here.directory, "state");
+  const look = statSync(join(state, "gantry-look.sock"));
   t.is(look.mode & 0o777, 0o660);
-  const nogroup = /^nogroup:[^:]*:(\d+)/m.exec(readFileSync("/etc/group", "utf8"))?.[1];
-  if (process.getuid?.() === 0) t.is(String(look.gid), nogroup ?? "");
-  const wrong = smallConfig(here.directory, '[shell]\ntechnician_group = "no-such-group"\n');
-  t.true(wrong.includes("no-such-group"));
+  if (process.getuid?.() !== 0) return t.log("SKIPPED: only root can be somebody else");
+  const nogroup = Number(/^nogroup:[^:]*:(\d+)/m.exec(readFileSync("/etc/group", "utf8"))?.[1]);
+  t.is(look.gid, nogroup);
+  for (const folder of [here.directory, state]) chmodSync(folder, 0o755);
+  const somebody = (...args: string[]) =>
+    spawnSync(process.execPath, [SHELL, "--socket", here.socket, ...args], {
+      uid: 65_534,
+      gid: nogroup,
+      cwd: "/",
+      encoding: "utf8",
+    });
+  if (somebody("--version").status !== 0) return t.log("SKIPPED: nobody else may read the programs here");
+  t.regex(somebody("show", "devices").stdout, /disk0/);
+  const refused = somebody("reservation", "clear", "disk0", "--confirm", "disk0");
+  t.is(refused.status, 1);
+  t.regex(refused.stderr, /SHELL_ROLE/);
+  const closed = somebody("--role", "administrator", "show", "devices");
+  t.is(closed.status, 3);
+  t.regex(closed.stderr, /EACCES[\s\S]*member of the group/);
+});
+
+test("a group that is not there: the daemon does not start, and says so", async (t) => {
+  const directory = await tmpDir(t, "shell");
+  const daemon = new DaemonProcess(
+    t,
+    directory,
+    smallConfig(directory, '[shell]\ntechnician_group = "no-such-group"\n'),
+  );
+  t.is(await daemon.exited, 1);
+  t.true(daemon.has(/There is no group "no-such-group"/), daemon.output);
 });

@@ -63,9 +63,11 @@ test("a device and an initiator become numbers, and follow when those change", (
   plant.units = [];
   clock.advance(200);
   t.deepEqual(set.at(-1), [{ nexus: 1025 }]);
+  desk.off(undefined);
+  t.deepEqual(set.at(-1), []);
   const before = set.length;
-  clock.advance(1000);
-  t.is(set.length, before, "told only when it differs");
+  desk.list();
+  t.is(set.length, before, "nothing is told where nothing is recorded");
 });
 
 test("it ends by itself after its time, and at once by off; what was recorded stays", (t) => {
