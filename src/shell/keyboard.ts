@@ -1,6 +1,7 @@
 // Keys of a terminal, given to whoever they are for: the line editor while nothing runs, the pager while it shows
 // something, and while a verb runs nobody: what is typed ahead waits, and Ctrl-C ends the verb. The terminal is in raw
 // mode all the time, since keys that come while modes change get lost.
+import { execFileSync } from "node:child_process";
 import { PassThrough } from "node:stream";
 import type { ReadStream } from "node:tty";
 
@@ -9,6 +10,15 @@ const CTRL_C = 0x03;
 const ENDS_PIECE: readonly number[] = [0x0a, 0x0d, 0x09];
 /** Typed ahead; more than a person does. */
 const AHEAD_MAX = 64 * 1024;
+
+/** Raw mode takes XON and XOFF for keys; a terminal at a serial line says by them that it cannot take more. */
+function keepFlowControl(): void {
+  try {
+    execFileSync("stty", ["ixon"], { stdio: ["inherit", "ignore", "ignore"] });
+  } catch {
+    // A machine without stty has hardly a terminal that needs it.
+  }
+}
 
 export type KeyOwner =
   | { readonly kind: "editor" }
@@ -30,6 +40,7 @@ export class Keyboard {
 
   start(): void {
     this.#input.setRawMode(true);
+    keepFlowControl();
     this.#input.on("data", (bytes: Buffer) => this.#typed(bytes));
     // The line was cut: a modem hung up, or the window was closed.
     this.#input.on("end", () => this.#end());

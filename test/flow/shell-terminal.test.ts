@@ -1,7 +1,8 @@
 // The shell as a person uses it: the real `gantry` at a pseudo-terminal, against a real daemon.
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import test from "ava";
 import { runProgram } from "./daemon-parts.js";
 import { ESCAPE, MOVES, place, SHELL, sit } from "./shell-parts.js";
@@ -124,6 +125,29 @@ test("a terminal that says it is dumb, or nothing, gets not one escape sequence"
     t.is(await terminal.exited, 0);
     t.false(terminal.output.includes(ESCAPE), JSON.stringify(terminal.output));
   }
+});
+
+test("a terminal that says XOFF gets nothing until it says XON", async (t) => {
+  const terminal = sit(t, await place(t));
+  await terminal.sees(/> /);
+  terminal.type("\x13show devices\r");
+  await sleep(1500);
+  t.notRegex(terminal.output, /GANTRY/);
+  terminal.type("\x11");
+  t.regex(await terminal.sees(/GANTRY/), /disk0/);
+});
+
+test("bash completes by the same table and names", async (t) => {
+  const here = await place(t);
+  const script = `gantry() { ${process.execPath} ${SHELL} "$@"; }
+source <(gantry completion bash)
+try() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=(); _gantry 2>/dev/null; echo "\${COMPREPLY[*]}"; }
+try gantry show dev; try gantry job ""; try gantry device sense disk; try gantry tape unload t`;
+  const { stdout } = spawnSync("bash", ["-c", script], {
+    encoding: "utf8",
+    env: { ...process.env, GANTRY_SOCKET: here.socket },
+  });
+  t.deepEqual(stdout.trimEnd().split("\n"), ["devices", "cancel pause resume", "disk0 disk1", "tape0"]);
 });
 
 test("a serial line without a size is one of 24 by 80", async (t) => {

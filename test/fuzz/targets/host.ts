@@ -8,6 +8,7 @@ import { answer } from "../../../src/shell/server.js";
 import { ManualClock } from "../../../src/sys/clock.js";
 import { type ConfigProblem, parseConfig } from "../../../src/sys/config.js";
 import { ERRORS, GantryError, isGantryError } from "../../../src/sys/errors.js";
+import { LogRing } from "../../../src/sys/log-ring.js";
 import { MemoryStore } from "../../../src/sys/memory-store.js";
 import { parseHexText, toHex } from "../../../src/wire/hex.js";
 import { must, type Target } from "../target.js";
@@ -53,10 +54,17 @@ const ROOM = {
     pause: async (jobId: string) => unknownJob(jobId),
     resume: async (jobId: string) => unknownJob(jobId),
   },
+  bridgeId: "b-1",
+  broker: () => ({ connected: false, sinceMs: 0 }),
   copies: { latest: () => ({ running: [], ended: [] }) },
   ring: { keys: () => [] },
-  devices: { all: () => [] },
+  devices: { all: () => [], paths: () => [] },
+  servers: { sessions: () => [], refusals: () => [], privileges: () => [], units: () => [] },
+  reservations: { list: () => [] },
+  jobsOn: () => [],
+  logRing: new LogRing(),
   status: () => ({}),
+  counters: () => ({}),
 } as unknown as ShellRoom;
 
 export const hostTargets: readonly Target[] = [
@@ -85,8 +93,11 @@ export const hostTargets: readonly Target[] = [
     name: "shell-request",
     codes: [],
     seeds: () =>
-      ["show system", "show jobs", "show job", "job cancel", "job pause", "show nothing", "show keys"].map((verb) =>
-        Buffer.from(toLine({ verb, args: ["job-1", "100"] })),
+      [
+        ...["show system", "show jobs", "show job", "job cancel", "job pause", "show nothing", "show keys"],
+        ...["greet", "names", "show log", "show tape", "show paths", "reservation clear", "reboot"],
+      ].map((verb) =>
+        Buffer.from(toLine({ verb, args: ["job-1", "100"], options: { last: "5", level: "warn", confirm: "x" } })),
       ),
     run: async (input) => {
       const said = await answer(text(input), ROOM);
