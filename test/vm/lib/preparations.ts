@@ -18,3 +18,14 @@ export const LIBRARY: Preparation = {
 
 /** Nothing but the drivers. */
 export const DRIVERS: Preparation = { name: "drivers", script: "modprobe -a sg sd_mod st ch; node -e 0" };
+
+/** The kernel's own target with user backstores, and nothing in it. */
+export const KERNEL_TARGET: Preparation = {
+  name: "kernel-target",
+  script: `
+    modprobe -a sg sd_mod st iscsi_tcp configfs
+    mountpoint -q /sys/kernel/config || mount -t configfs configfs /sys/kernel/config
+    modprobe -a target_core_mod target_core_user tcm_loop iscsi_target_mod
+    iscsid
+    node -e 0`,
+};
