@@ -19,7 +19,7 @@ for console in $CONSOLES; do
     *) say="$say console=$console" serial=${console#ttyS} ;;
   esac
 done
-words="$say quiet loglevel=4 panic=10 slab_nomerge init_on_alloc=1 page_alloc.shuffle=1 randomize_kstack_offset=on vsyscall=none $WORDS"
+words="$say quiet loglevel=4 panic=10 transparent_hugepage=madvise slab_nomerge init_on_alloc=1 page_alloc.shuffle=1 randomize_kstack_offset=on vsyscall=none $WORDS"
 if [ -n "$serial" ]; then
   unit=${serial%%,*} speed=${serial#*,}
   terminal="serial --unit=$unit --speed=$speed
@@ -51,7 +51,7 @@ mcopy -i "$out/boot.vfat" "$out/grub.cfg" ::grub/grub.cfg
 mcopy -i "$out/boot.vfat" "$out/grubenv" ::grub/grubenv
 mcopy -i "$out/boot.vfat" "$tree/board/common/provision.txt" ::provision/README.TXT
 E2FSPROGS_FAKE_TIME=$SOURCE_DATE_EPOCH mke2fs -q -t ext4 -b 4096 -m 0 -L gantry-state -U 47616e74-7279-4000-8000-000000000005 \
-  -E "hash_seed=47616e74-7279-4000-8000-000000000006,resize=$((64 * 1024 * 1024)),lazy_itable_init=0" "$out/state.ext4" ${STATE_MIB}M
+  -E "hash_seed=47616e74-7279-4000-8000-000000000006,resize=$((64 * 1024 * 1024)),lazy_itable_init=0" -F "$out/state.ext4" ${STATE_MIB}M
 
 start=$((MIB / 512)) text=""
 place() { # place NAME TYPE MIB UUID

@@ -31,14 +31,21 @@ while read -r word name; do
   [ "$word" != path ] || rm -rf -- $name
 done <<<"$rules"
 cp -a "$kept"/* .
-# Dead links, and then what busybox has that nobody else has.
-find bin sbin usr/bin usr/sbin lib usr/lib -xtype l ! -path 'usr/lib/gantry/*' -print0 2>/dev/null | while IFS= read -r -d '' link; do
+# Links into what is gone. Absolute ones are meant inside this root, not on this machine.
+find usr/bin usr/sbin usr/lib ! -path 'usr/lib/gantry/*' -type l -print0 | while IFS= read -r -d '' link; do
   target=$(readlink "$link")
-  case $target in /*) [ -e "./$target" ] || [ "${target#/var/}" != "$target" ] || [ "${target#/run/}" != "$target" ] || rm -f "$link" ;; *) rm -f "$link" ;; esac
+  case $target in
+    /var/* | /run/* | /dev/*) continue ;;
+    /*) target=.$target ;;
+    *) target=$(dirname "$link")/$target ;;
+  esac
+  [ -e "$target" ] || [ -L "$target" ] || rm -f "$link"
 done
+# Then what busybox has that nobody else has.
 ./bin/busybox --list-full | while read -r applet; do
   name=$(basename "$applet")
-  [ -e "bin/$name" ] || [ -e "usr/bin/$name" ] || [ -e "sbin/$name" ] || [ -e "usr/sbin/$name" ] || ln -s /bin/busybox "$applet" 2>/dev/null || ln -s /bin/busybox "usr/bin/$name"
+  [ -L "usr/bin/$name" ] || [ -L "usr/sbin/$name" ] || [ -e "usr/bin/$name" ] || [ -e "usr/sbin/$name" ] ||
+    ln -s /bin/busybox "$applet" 2>/dev/null || ln -s /bin/busybox "usr/bin/$name"
 done
 mkdir -p var/log var/tmp var/cache var/lib tmp run root proc sys dev
 chmod 1777 var/tmp tmp

@@ -45,8 +45,8 @@ step "$board: programs"
 node=$(command -v node)
 strip -o "$root/usr/bin/node" "$node"
 tar -C "$out/program" --owner=0 --group=0 --mode=u=rwX,go=rX -cf - . | tar -xf - -C "$root/usr/lib/gantry"
-ln -sf /usr/lib/gantry/gantry.js "$root/usr/bin/gantry"
-ln -sf /usr/lib/gantry/gantryd.js "$root/usr/bin/gantryd"
+"$tree/tools/image/precompile.sh" "$root/usr/lib/gantry"
+for name in gantry gantryd; do ln -sf /usr/lib/gantry/start.js "$root/usr/bin/$name"; done
 
 step "$board: kernel modules"
 version=$(ls "$base/kernel/lib/modules")
@@ -112,4 +112,4 @@ step "$board: what the image does without"
 step "$board: squashfs"
 rm -f "$out/rootfs.squashfs"
 find "$root" -newermt "@$SOURCE_DATE_EPOCH" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
-mksquashfs "$root" "$out/rootfs.squashfs" -comp "${COMPRESSION:-xz}" -b 256K -noappend -no-xattrs -no-progress -quiet
+mksquashfs "$root" "$out/rootfs.squashfs" -comp "${COMPRESSION:-gzip}" -b 256K -noappend -no-xattrs -no-progress -quiet
