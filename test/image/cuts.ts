@@ -16,6 +16,8 @@ const ONLINE_MS = 300_000;
 
 interface Work {
   readonly acknowledged: string[];
+  /** What was refused last, if anything was. */
+  readonly refused: () => string;
   stop(): Promise<void>;
 }
 
@@ -46,7 +48,8 @@ export async function cuts(options: VmOptions, bench: Bench, count: number, lot:
       await vm.kill();
       await work.stop();
       acknowledged.push(...work.acknowledged);
-      what = `${early ? "while it started" : "at work"}, ${work.acknowledged.length} jobs acknowledged`;
+      const { length } = work.acknowledged;
+      what = `${early ? "while it started" : "at work"}, ${length} jobs acknowledged ${length === 0 ? work.refused() : ""}`;
     }
     await vm.kill();
     number++;
@@ -100,7 +103,7 @@ async function configure(bench: Bench, text: string): Promise<void> {
 /** Submits job after job as soon as the bridge is online, until it is told to stop. */
 function submitAll(bench: Bench, previous: string | undefined, prefix: string): Work {
   const acknowledged: string[] = [];
-  let stopped = false;
+  let [stopped, refused] = [false, ""];
   const going = (async () => {
     for (let next = 1; !stopped; ) {
       if (bench.bootId === undefined || bench.bootId === previous) {
@@ -111,7 +114,10 @@ function submitAll(bench: Bench, previous: string | undefined, prefix: string): 
       const done = await Promise.race([
         bench.submit(jobId).then(
           () => true,
-          () => false,
+          (error: Error) => {
+            refused = error.message;
+            return false;
+          },
         ),
         (async () => {
           while (!stopped) await sleep(50);
@@ -126,6 +132,7 @@ function submitAll(bench: Bench, previous: string | undefined, prefix: string): 
   })();
   return {
     acknowledged,
+    refused: () => refused,
     stop: async () => {
       stopped = true;
       await going;
