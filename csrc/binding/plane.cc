@@ -70,6 +70,7 @@ void PlaneCore::Open(Napi::Env) {
 
 // Front ends first: the plane is closed when nobody brings tasks any more.
 void PlaneCore::CloseAll() {
+  gt_plane_unattended(plane_);
   gt_target_close(std::exchange(target_, nullptr));
   if (lio_) gt_lio_close(std::exchange(lio_, nullptr));
   gt_plane_close(std::exchange(plane_, nullptr));

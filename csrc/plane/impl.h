@@ -304,6 +304,9 @@ typedef struct gt_punt_slot {
   gt_plane_nexus *nexus;
   uint64_t id, deadline_ns; /* UINT64_MAX: none */
   bool queued, taken, patient;
+  bool
+      leaving; /* nobody wants the answer of a patient one any more, but its task waits until the supervisor gives it */
+  bool untold; /* the supervisor is to hear that it is gone */
   gt_punt punt;
 } gt_punt_slot;
 typedef struct gt_punts {
@@ -313,7 +316,8 @@ typedef struct gt_punts {
   unsigned head, queued;
   uint16_t free[GT_PUNTS_MAX];
   unsigned free_count, patient; /* patient: slots that are not free */
-  unsigned gone;                /* slots that were taken and given up */
+  unsigned gone;                /* slots that are `untold` */
+  bool unattended;              /* no supervisor will answer any more */
   uint64_t serial;
   uint8_t *data; /* GT_PUNT_DATA_MAX of each slot */
 } gt_punts;
@@ -321,8 +325,10 @@ int gt_punts_open(gt_punts *punts);
 void gt_punts_free(gt_punts *punts);
 /* home. False: answered in task->io instead. */
 bool gt_punt_submit(gt_plane *plane, gt_task *task);
+/* home. True: the task is the home's again. False: its answer is on the way, or, of a patient one that the supervisor
+ * has taken, will be. */
 bool gt_punt_withdraw(gt_plane *plane, gt_task *task);
-/* punts.lock held. What was taken and given up; it is free from here on. */
+/* punts.lock held. What was taken and given up; if its task did not stay it is free from here on. */
 size_t gt_punts_take_gone(gt_punts *punts, gt_note *out, size_t max);
 /* Ends those that waited too long; returns when the next one is due, UINT64_MAX: never. */
 uint64_t gt_punts_expire(gt_plane *plane, uint64_t now_ns);

@@ -65,7 +65,9 @@ enum gt_class_flags {
       1,               /* carried out with a unit attention pending (SAM-5 5.14: INQUIRY, REPORT LUNS, REQUEST SENSE) */
   GT_CLASS_WRITES = 2, /* changes the medium: refused with DATA PROTECT by a read-only path; its extents are noted */
   GT_CLASS_SLOW = 4,   /* may take long (FORMAT, REWIND, LOCATE, ERASE): the long time-out of the unit */
-  GT_CLASS_PATIENT = 8 /* GT_PUNT: may take the supervisor hours (EXTENDED COPY), so that it has no time-out */
+  /* GT_PUNT: works on devices, and may take the supervisor hours (EXTENDED COPY). It has no time-out, and once it is
+   * taken even who aborts it waits until it is answered. */
+  GT_CLASS_PATIENT = 8
 };
 typedef struct gt_class_row {
   uint8_t opcode;
@@ -85,6 +87,8 @@ typedef struct gt_plane_options {
   uint32_t punt_timeout_ms; /* a punt, not patient, that nobody answered by then ends with BUSY; 0: 5000 */
 } gt_plane_options;
 int gt_plane_open(const gt_plane_options *options, gt_plane **out);
+/* (supervisor) Nobody takes or answers punts any more: before front ends are closed, which would wait for answers. */
+void gt_plane_unattended(gt_plane *plane);
 void gt_plane_close(gt_plane *plane); /* (supervisor) every front end is closed already */
 
 /* ---- units (supervisor) ---- */
@@ -143,7 +147,7 @@ typedef struct gt_punt {
 /* notify comes when there is something new after a take that returned less than max: take until it does. */
 size_t gt_plane_take_punts(gt_plane *plane, gt_punt *out, size_t max);
 /* status, sense, data-in (cut to the room: residual is computed). An id that timed out or was aborted: -ENOENT, nothing
- * happens. */
+ * happens. A patient one that was aborted is to be answered all the same, with whatever status: only then it ends. */
 int gt_plane_answer(gt_plane *plane, uint64_t id, uint8_t status, const uint8_t *sense, size_t sense_len,
                     const uint8_t *data, size_t len);
 /* Passes the punted command on to the unit after all (the supervisor found nothing of its own to do). */
@@ -157,8 +161,9 @@ enum gt_note_kind {
   GT_NOTE_RESET,
   GT_NOTE_NEXUS_CLOSED,
   GT_NOTE_UNIT_DOWN, /* its transport says that the link or device is gone for good: remove it, add it anew */
-  /* Nobody waits for a punt that was taken any more: it was aborted, its path or nexus ended, or its time was over. It
-   * comes once, before any other note of what ended it (ABORTED, NEXUS_CLOSED). */
+  /* Nobody wants a punt that was taken any more: it was aborted, its path or nexus ended, or its time was over. It
+   * comes once, before any other note of what ended it (ABORTED, NEXUS_CLOSED); what ends a patient one waits for its
+   * answer. */
   GT_NOTE_PUNT_GONE
 };
 enum gt_refusal { GT_NO_PATH = 1, GT_EXPIRED, GT_NO_OPCODE, GT_NO_RIGHT, GT_READ_ONLY, GT_RESERVED };

@@ -1,6 +1,10 @@
 /* Punts: commands that the supervisor answers. Whoever takes the task out of its slot under the lock (the answer, the
  * time-out, an abort) owns it, and so it is answered once. What the supervisor has taken keeps its slot until it is
- * answered, or the supervisor knows that nobody waits for it any more: that news can neither be lost nor pile up. */
+ * answered, or the supervisor knows that nobody waits for it any more: that news can neither be lost nor pile up.
+ *
+ * A patient punt is a command that works on devices while it waits. Once the supervisor has it, who aborts it gets its
+ * end only when it is answered, as of a command that a unit carries out: nothing of it happens behind that (SAM-5
+ * 7.2). */
 #include "plane/impl.h"
 
 #include <errno.h>
@@ -29,18 +33,33 @@ static uint8_t *data_of(gt_punts *punts, unsigned slot) { return punts->data + (
 /* Lock held. */
 static void release(gt_punts *punts, gt_punt_slot *slot) {
   slot->task = NULL;
-  slot->taken = false;
+  slot->taken = slot->leaving = false;
+  punts->gone -= slot->untold;
+  slot->untold = false;
   punts->patient -= slot->patient;
   slot->patient = false;
   punts->free[punts->free_count++] = (uint16_t)(slot - punts->slots);
 }
 
-/* Lock held. True: the supervisor is to be told. */
+/* Lock held. True: the supervisor is to be told, and has not been called for others. */
+static bool tell(gt_punts *punts, gt_punt_slot *slot) {
+  slot->untold = true;
+  return punts->gone++ == 0;
+}
+
+/* Lock held. As tell. */
 static bool give_up(gt_punts *punts, gt_punt_slot *slot) {
   slot->task = NULL;
-  if (slot->taken) return punts->gone++ == 0;
+  if (slot->taken) return tell(punts, slot);
   if (!slot->queued) release(punts, slot);
   return false;
+}
+
+/* Lock held. As tell. */
+static bool leave(gt_punts *punts, gt_punt_slot *slot) {
+  if (slot->leaving) return false;
+  slot->leaving = true;
+  return tell(punts, slot);
 }
 
 static void fill(gt_plane *plane, gt_punt_slot *slot, gt_task *task) {
@@ -103,22 +122,37 @@ bool gt_punt_withdraw(gt_plane *plane, gt_task *task) {
   pthread_mutex_lock(&punts->lock);
   gt_punt_slot *slot = &punts->slots[task->seat];
   bool ours = slot->task == task;
-  bool tell = ours && give_up(punts, slot);
+  bool stays = ours && slot->patient && slot->taken && !punts->unattended;
+  bool call = stays ? leave(punts, slot) : ours && give_up(punts, slot);
   pthread_mutex_unlock(&punts->lock);
-  if (tell) gt_plane_told(plane);
-  return ours;
+  if (call) gt_plane_told(plane);
+  return ours && !stays;
+}
+
+void gt_plane_unattended(gt_plane *plane) {
+  gt_punts *punts = &plane->punts;
+  for (unsigned i = 0; i < GT_PUNTS_MAX; i++) {
+    gt_punt_slot *slot = &punts->slots[i];
+    pthread_mutex_lock(&punts->lock);
+    punts->unattended = true;
+    gt_task *task = slot->leaving ? slot->task : NULL;
+    if (task) release(punts, slot);
+    pthread_mutex_unlock(&punts->lock);
+    if (task) gt_nexus_post(task->nexus, task);
+  }
 }
 
 size_t gt_punts_take_gone(gt_punts *punts, gt_note *out, size_t max) {
   size_t taken = 0;
   for (unsigned i = 0; i < GT_PUNTS_MAX && punts->gone && taken < max; i++) {
     gt_punt_slot *slot = &punts->slots[i];
-    if (!slot->taken || slot->task) continue;
+    if (!slot->untold) continue;
     const gt_punt *punt = &slot->punt;
     out[taken++] = (gt_note){
         .kind = GT_NOTE_PUNT_GONE, .nexus = punt->nexus, .lun = punt->lun, .unit = punt->unit, .cookie = punt->id};
     punts->gone--;
-    release(punts, slot);
+    slot->untold = false;
+    if (!slot->task) release(punts, slot);
   }
   return taken;
 }
@@ -195,9 +229,9 @@ uint64_t gt_punts_expire(gt_plane *plane, uint64_t now_ns) {
     gt_task *task = slot->task;
     bool late = task && slot->deadline_ns <= now_ns;
     if (task && !late && slot->deadline_ns < next_ns) next_ns = slot->deadline_ns;
-    bool tell = late && give_up(punts, slot);
+    bool call = late && give_up(punts, slot);
     pthread_mutex_unlock(&punts->lock);
-    if (tell) gt_plane_told(plane);
+    if (call) gt_plane_told(plane);
     if (!late) continue;
     gt_answer_status(&task->io, GT_STATUS_BUSY);
     gt_nexus_post(task->nexus, task);

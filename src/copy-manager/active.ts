@@ -20,7 +20,7 @@ export class ActiveCopy {
   readonly operation: Operation;
   readonly asker: Asker;
   readonly control = new RunControl();
-  /** The command that waits for its status; undefined: it has it, or nobody wants it any more. */
+  /** The command that waits for its status, or, when it is aborted, for its end; undefined: it has it. */
   punt: bigint | undefined;
   readonly uses = new Map<string, Set<CopyAccess>>();
   readonly #units = new Set<number>();

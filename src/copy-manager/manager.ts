@@ -61,12 +61,9 @@ export class CopyManager {
 
   onNote(note: PlaneNote): void {
     if (note.kind === "punt-gone") {
-      this.#turns.gone(note.punt);
-      for (const active of this.#active.values()) {
-        if (active.punt !== note.punt) continue;
-        active.punt = undefined;
-        active.stop("aborted");
-      }
+      // Its task stays until it is answered, and so does who asked for its end: nothing happens behind that.
+      if (this.#turns.gone(note.punt)) this.#answer(note.punt, STATUS.BUSY);
+      for (const active of this.#active.values()) if (active.punt === note.punt) active.stop("aborted");
     }
     if (note.kind !== "reset") return;
     const session = this.#options.session(note.nexus);

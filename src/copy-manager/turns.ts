@@ -32,9 +32,9 @@ export class Turns {
     return this.#waiting.delete(punt) ? "begin" : "gone";
   }
 
-  /** Nobody waits for the punt any more. */
-  gone(punt: bigint): void {
-    this.#waiting.delete(punt);
+  /** Nobody wants the punt any more. True: it waited, and whoever waits for its end is to be answered now. */
+  gone(punt: bigint): boolean {
+    return this.#waiting.delete(punt);
   }
 
   /** Nothing begins any more. */

@@ -7,17 +7,7 @@ import { STATUS_LID1, STATUS_LID4, type StatusLid1 } from "../../src/wire/xcopy/
 import { decodeCopySense } from "../../src/wire/xcopy/copy-sense.js";
 import { words } from "../lib/copy-plant.js";
 import { FUNCTION, type RawAnswer } from "../lib/raw-copies.js";
-import {
-  copied,
-  ENTRY,
-  endOf,
-  MIB,
-  receive,
-  type SlowCopies,
-  startSlow,
-  statusOf,
-  statusOfLid4,
-} from "../lib/slow-copies.js";
+import { copied, ENTRY, MIB, receive, type SlowCopies, startSlow, statusOf, statusOfLid4 } from "../lib/slow-copies.js";
 
 const GOOD = 0;
 const COMPLETE = 0;
@@ -64,8 +54,11 @@ for (const name of ["ABORT_TASK", "ABORT_TASK_SET"] as const)
     const before = plant.disk("disk1");
     const copy = await slow.begin();
     t.is(await raw.manage(ENTRY, FUNCTION[name], copy), COMPLETE);
-    const status = await endOf(raw, ENTRY);
-    t.is(status.status, STATUS_LID1.FAILED);
+    const then = plant.disk("disk1");
+    const status = await statusOf(raw, ENTRY);
+    t.is(status.status, STATUS_LID1.FAILED, "it has ended before that is answered (SAM-5 7.2)");
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    t.true(plant.disk("disk1").equals(then), "nothing is written behind the answer");
     exact(t, slow, before, status);
     t.is((await raw.start(ENTRY, TEST_UNIT_READY).answer)?.status, GOOD, "no unit attention for who aborts its own");
     t.false(raw.has(copy), "an aborted task is not answered (SAM-5 5.3.1)");
