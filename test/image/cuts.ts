@@ -11,7 +11,7 @@ import { Vm, type VmOptions } from "./lib/vm.js";
 /** Every so many cuts one comes right after a new configuration was acknowledged. */
 const CONFIGURE_EVERY = 5;
 const START_MS = 45_000;
-const WORK_MS = 15_000;
+const WORK_MS = 30_000;
 const ONLINE_MS = 300_000;
 
 interface Work {

@@ -44,6 +44,10 @@ rm -f "$root/var/lib/dbus/machine-id"
 step "$board: programs"
 node=$(command -v node)
 strip -o "$root/usr/bin/node" "$node"
+# Its terms, and of all that is linked into it.
+for file in "$(dirname "$node")/../share/doc/nodejs/LICENSE" "$(dirname "$node")/../LICENSE"; do
+  [ ! -s "$file" ] || install -D -m644 "$file" "$root/usr/share/doc/nodejs/copyright"
+done
 tar -C "$out/program" --owner=0 --group=0 --mode=u=rwX,go=rX -cf - . | tar -xf - -C "$root/usr/lib/gantry"
 "$tree/tools/image/precompile.sh" "$root/usr/lib/gantry"
 for name in gantry gantryd; do ln -sf /usr/lib/gantry/start.js "$root/usr/bin/$name"; done
