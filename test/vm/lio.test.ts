@@ -1,84 +1,8 @@
 // The kernel's own target in front of the bridge: a whole gantryd in the guest, its emulated disk and tape behind TCM
 // user backstores, reached through the loopback fabric and through LIO's iSCSI.
-import test, { type ExecutionContext } from "ava";
-import { issueKey } from "../../tools/broker/key-commands.js";
-import { BRIDGE } from "../lib/bridge.js";
+import test from "ava";
 import { revoke } from "../lib/gate-plant.js";
-import { Guest } from "./lib/guest.js";
-import { GuestBridge } from "./lib/guest-bridge.js";
-import { KERNEL_TARGET } from "./lib/preparations.js";
-
-const LOCAL = "naa.600140500000FFFE";
-const LOOPBACK = "naa.6001405000000001";
-const SERVER = "iqn.2024-01.org.example:server";
-const LIO_TARGET = "iqn.2024-01.org.example:kernel";
-
-const DEVICES = `
-[[device]]
-name = "disk0"
-type = "disk"
-transport = "virtual"
-path = "/tmp/gantry/disk0"
-size_mib = 64
-[[device]]
-name = "tape0"
-type = "tape"
-transport = "virtual"
-path = "/tmp/gantry/tapes"
-cartridge = "A00001"
-[[lio]]
-fabric = "loopback"
-name = "${LOOPBACK}"
-initiator = "${LOCAL}"
-luns = [{ lun = 0, device = "disk0" }, { lun = 1, device = "tape0" }]
-[[lio]]
-fabric = "iscsi"
-name = "${LIO_TARGET}"
-portals = ["127.0.0.1:3261"]
-luns = [{ lun = 0, device = "disk0" }, { lun = 1, device = "tape0" }]
-`;
-
-/** find_lun TYPE COLUMN HOST: the node (1) or sg node (2) of the unit of this type at the SCSI host of this kind. */
-const FIND = `
-find_lun() {
-  local try found
-  for try in $(seq 200); do
-    found=$(for host in /sys/class/scsi_host/host*; do
-      [ "$(cat $host/proc_name)" = $3 ] && lsscsi -g \${host##*host}:-:-:- | awk -v type=$1 '$2 == type && /GANTRY/ { print $(NF - 1), $NF }'
-    done | tail -1 | awk -v column=$2 '{ print $column }')
-    [[ $found == /dev/* ]] && { echo $found; return 0; }
-    sleep 0.1
-  done
-  lsscsi -g >&2
-  return 1
-}
-loop_disk() { find_lun disk 1 tcm_loopback; }
-`;
-
-async function allow(bridge: GuestBridge, initiator: string, devices: readonly string[]): Promise<Uint8Array> {
-  const key = issueKey(bridge.home, {
-    bridge: BRIDGE,
-    holder: `initiator:${initiator}`,
-    device: devices,
-    right: ["read", "write", "media-control", "exclusive"],
-    priority: 1,
-    lifeMs: 3_600_000,
-  });
-  await bridge.session.install(key);
-  return key.content.id;
-}
-
-async function start(
-  t: ExecutionContext,
-  devices = DEVICES,
-  before = "",
-): Promise<{ guest: Guest; bridge: GuestBridge }> {
-  const guest = await Guest.prepared(KERNEL_TARGET);
-  t.teardown(() => guest.stop());
-  await guest.run(`mkdir -p /tmp/gantry/tapes\n${before}`);
-  const bridge = await GuestBridge.start(t, guest, devices);
-  return { guest, bridge };
-}
+import { allow, DEVICES, FIND, LIO_TARGET, LOCAL, LOOPBACK, SERVER, start } from "./lib/lio-plant.js";
 
 test.serial("loopback: sd, st and sg drivers behind a ring, as far as keys go", async (t) => {
   const { guest, bridge } = await start(t);
@@ -179,55 +103,6 @@ test.serial(
     t.regex(out, /short block whole/);
   },
 );
-
-const FC_TARGET = "naa.2000020000000002";
-const FC_INITIATOR = "naa.2000020000000001";
-/** Two ends of a cable, each a Fibre Channel port by FCoE (FC-BB-6, VN2VN); their WWPNs are made of the addresses. Both
- * have to be there before the first frame: this kernel's libfcoe falls over one for a port that is half made. */
-const FCOE = `modprobe -a fcoe tcm_fc
-ip link add v0 address 02:00:00:00:00:01 type veth peer name v1 address 02:00:00:00:00:02
-echo v0 >/sys/module/libfcoe/parameters/create_vn2vn
-echo v1 >/sys/module/libfcoe/parameters/create_vn2vn`;
-
-test.serial("Fibre Channel (FCoE, tcm_fc): an ACL for each WWPN, data and sense together", async (t) => {
-  const devices = `${DEVICES}
-[[lio]]
-fabric = "fc"
-name = "${FC_TARGET}"
-luns = [{ lun = 0, device = "disk0" }, { lun = 1, device = "tape0" }]
-[[zone]]
-name = "fc"
-initiators = ["${FC_INITIATOR}", "mover"]
-devices = ["disk0", "tape0"]
-`;
-  const { guest, bridge } = await start(t, devices, FCOE);
-  await allow(bridge, FC_INITIATOR, ["disk0", "tape0"]);
-  // The kernel's initiator sends st's own buffers without a copy and st gives them back too early, so that data go to the
-  // tape through sg.
-  const { out } = await guest.run(
-    `${FIND}
-    wait_for test -d /sys/kernel/config/target/fc/20:00:02:00:00:00:00:02/tpgt_1/acls/20:00:02:00:00:00:00:01/lun_1
-    ip link set v0 up; ip link set v1 up
-    disk=$(find_lun disk 1 fcoe) sg=$(find_lun disk 2 fcoe) drive=$(find_lun tape 2 fcoe)
-    cat /sys/class/fc_remote_ports/*/roles
-    mkfs.ext4 -q $disk && mkdir -p /mnt/a && mount $disk /mnt/a
-    cp /usr/bin/sg_* /mnt/a/ && umount /mnt/a && e2fsck -fn $disk >/dev/null 2>&1 && echo file system whole
-    sg_persist --out --register --param-sark=0x11 $sg
-    sg_persist -s $sg
-    wait_for sg_turs $drive
-    head -c 262144 /usr/local/bin/node >/tmp/block
-    sg_raw -s 262144 -i /tmp/block $drive 0a 00 04 00 00 00
-    sg_raw $drive 01 00 00 00 00 00
-    sg_raw -r 524288 -o /tmp/short $drive 08 00 08 00 00 00 2>&1 || true
-    cmp -n 262144 /tmp/short /tmp/block && echo block whole`,
-    { timeoutMs: 180_000 },
-  );
-  t.regex(out, /FCP Target/);
-  t.regex(out, /file system whole/);
-  t.regex(out, /FCP-2 World Wide Name:\s+20 00 02 00 00 00 00 01/, "reservations know it by its WWPN");
-  t.regex(out, /Info fld=0x40000 \[262144\] +ILI/);
-  t.regex(out, /block whole/);
-});
 
 test.serial("kill -9 with commands in flight: the next daemon takes them up, and nothing is done twice", async (t) => {
   // Slow enough that something is always on its way.

@@ -1,11 +1,11 @@
 // A tape drive over two sessions of the kernel's initiator: a backup whose path is cut goes on over the other one, from its
 // last checkpoint, and the tape is whole.
 import test from "ava";
-import { succeeded } from "../lib/job-plant.js";
-import { rawList } from "../lib/raw-disk.js";
-import { Guest } from "./lib/guest.js";
-import { GuestBridge, sgTable } from "./lib/guest-bridge.js";
-import { LIBRARY } from "./lib/preparations.js";
+import { succeeded } from "../../lib/job-plant.js";
+import { rawList } from "../../lib/raw-disk.js";
+import { Guest } from "../lib/guest.js";
+import { GuestBridge, sgTable } from "../lib/guest-bridge.js";
+import { LIBRARY } from "../lib/preparations.js";
 
 const MIB = 48;
 const BLOCKS = MIB * 2048;
