@@ -2,7 +2,7 @@
 // environment names one (its data is lost). What needs no peer runs in the C tests.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync } from "node:fs";
 import test, { type ExecutionContext } from "ava";
 import { startTgtd, type Tgtd, type TgtdOptions } from "../lib/tgtd.js";
 
@@ -118,17 +118,10 @@ test("a target that does not exist", login, {
   expected: /^refused -2: there is no target iqn\.2024-01\.test\.gantry:nobody at portal /m,
 });
 
-const sg = test.macro(async (t, type: "disk" | "tape", node: string) => {
-  expectPass(t, await program(t, "sg", node, type));
-});
-
+// Without these the transport is judged in the guest (test/vm/sg-conform.test.ts); nodes of this machine need to be named,
+// because what is on them is lost.
 for (const type of ["disk", "tape"] as const) {
-  const variable = `GANTRY_TEST_SG_${type.toUpperCase()}`;
-  const node = process.env[variable];
-  const present = readdirSync("/dev").some((name) => /^sg\d+$/.test(name));
-  if (node !== undefined) test(`sg conforms on ${node}: ${type}`, sg, type, node);
-  else {
-    const reason = present ? `${variable} names no node whose data may be lost` : "there is no /dev/sg* here";
-    test.skip(`SKIPPED: sg conforms on a real ${type}: ${reason}`, sg, type, "");
-  }
+  const node = process.env[`GANTRY_TEST_SG_${type.toUpperCase()}`];
+  if (node !== undefined)
+    test(`sg conforms on ${node}: ${type}`, async (t) => expectPass(t, await program(t, "sg", node, type)));
 }
