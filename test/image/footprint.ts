@@ -44,7 +44,9 @@ export async function memory(vm: Vm, figures: Figures, find: Findings): Promise<
     "resident memory of the idle daemon",
     `${daemon.toFixed(1)} MiB; bare node: ${bare.toFixed(1)} MiB; difference ${over.toFixed(1)} MiB (at most ${DAEMON_MIB})`,
   );
-  return Number((await vm.run("systemctl show -P ActiveEnterTimestampMonotonic gantryd")).split("\n").at(-1)) / 1e6;
+  return (
+    Number(/^\d+$/m.exec(await vm.run("systemctl show -P ActiveEnterTimestampMonotonic gantryd | cat"))?.[0]) / 1e6
+  );
 }
 
 /** Seconds from the kernel's start to a shell that is the only process. */
