@@ -14,7 +14,7 @@ for (const how of ["reset", "end"] as const) {
   test(`connections are cut again and again (${how}), and then refused: bytes keep moving, and the report comes once`, async (t) => {
     const path = await startPath(t);
     const { bridge, directory, proxy } = path;
-    const reported = bridge.session.run(await backup(bridge, "cut", RATE));
+    const reported = bridge.session.run(await backup(bridge, "cut", RATE / 2n));
     for (let cuts = 0; cuts < 3; cuts++) {
       await moves(directory, "cut");
       proxy.cut(how);

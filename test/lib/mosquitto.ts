@@ -2,6 +2,7 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { randomInt } from "node:crypto";
 import { once } from "node:events";
+import { statSync } from "node:fs";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import net from "node:net";
 import os from "node:os";
@@ -83,8 +84,13 @@ export async function startMosquitto(options: MosquittoOptions = {}): Promise<Mo
     thaw: () => void child?.kill("SIGCONT"),
     save: async () => {
       const before = log.length;
+      const store = path.join(dir, "mosquitto.db");
+      const file = (): number | undefined => statSync(store, { throwIfNoEntry: false })?.ino;
+      const old = file();
       // It looks at its signals between other things; one that comes while it does is lost.
       await until(() => child?.kill("SIGUSR1") === true && log.slice(before).includes("Saving in-memory database"));
+      // It says so before it writes, and puts the new file in the place of the old one when that is whole.
+      await until(() => ![undefined, old].includes(file()));
     },
     store: path.join(dir, "mosquitto.db"),
     kill,
