@@ -114,7 +114,7 @@ function submitAll(bench: Bench, previous: string | undefined, prefix: string): 
       }
       const jobId = `${prefix}${next}`;
       const done = await Promise.race([
-        bench.submit(jobId).then(
+        bench.submit(jobId, `list-${prefix}`).then(
           () => true,
           (error: Error) => {
             refused = error.message;

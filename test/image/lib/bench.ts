@@ -134,9 +134,8 @@ path = "/var/lib/gantry/tapes"
     await this.client.send("key.install", { key: key.token });
   }
 
-  /** Resolves when the bridge has acknowledged the job. */
-  async submit(jobId: string): Promise<void> {
-    const listId = `list-${jobId}`;
+  /** Resolves when the bridge has acknowledged the job. Jobs may share a list: a bridge keeps 64. */
+  async submit(jobId: string, listId = `list-${jobId}`): Promise<void> {
     await sendChunkedList(this.client, listId, CHUNKS, () => {});
     await this.client.send("job.submit", {
       jobId,
