@@ -1,6 +1,9 @@
 #include "crc32c.h"
 
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <string.h>
+#include <time.h>
 
 enum { POLYNOMIAL_CYCLE = 31 };
 
@@ -127,14 +130,57 @@ HARDWARE static uint32_t combine_hardware(uint32_t a, uint32_t b, uint64_t b_len
   return a ^ b;
 }
 
-static int have_hardware(void) { return __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("pclmul"); }
+static bool have_hardware(void) { return __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("pclmul"); }
+
+enum { UNKNOWN, INSTRUCTION, TABLES };
+enum { TRIAL_BYTES = 4096, TRIALS = 3 };
+
+static uint64_t now_ns(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+typedef uint32_t crc_function(uint32_t crc, const uint8_t *data, size_t len);
+static uint32_t crc32c_tables(uint32_t crc, const uint8_t *data, size_t len) {
+  return gt_crc32c_portable(crc, data, len);
+}
+
+/* The shortest of several, so that an interruption does not count. */
+static uint64_t trial_ns(crc_function *function, const uint8_t *data) {
+  uint64_t best = UINT64_MAX;
+  for (int i = 0; i < TRIALS; i++) {
+    uint64_t begin = now_ns();
+    volatile uint32_t crc = function(0, data, TRIAL_BYTES);
+    (void)crc;
+    uint64_t took = now_ns() - begin;
+    if (took < best) best = took;
+  }
+  return best;
+}
+
+/* An emulated processor has the instruction too, but works it out bit by bit, five times slower than the tables. So
+ * both are tried, once; which one is taken changes no result, and who comes meanwhile tries as well. What is kept is a
+ * fact of the processor, as what __builtin_cpu_supports keeps. */
+static int choose(void) {
+  static _Atomic int chosen = UNKNOWN;
+  int choice = atomic_load_explicit(&chosen, memory_order_relaxed);
+  if (choice != UNKNOWN) return choice;
+  choice = TABLES;
+  if (have_hardware()) {
+    uint8_t data[TRIAL_BYTES] = {0};
+    if (trial_ns(crc32c_hardware, data) <= trial_ns(crc32c_tables, data)) choice = INSTRUCTION;
+  }
+  atomic_store_explicit(&chosen, choice, memory_order_relaxed);
+  return choice;
+}
 
 uint32_t gt_crc32c(uint32_t crc, const void *data, size_t len) {
-  return have_hardware() ? crc32c_hardware(crc, data, len) : gt_crc32c_portable(crc, data, len);
+  return choose() == INSTRUCTION ? crc32c_hardware(crc, data, len) : gt_crc32c_portable(crc, data, len);
 }
 
 uint32_t gt_crc32c_combine(uint32_t a, uint32_t b, uint64_t b_len) {
-  return have_hardware() ? combine_hardware(a, b, b_len) : gt_crc32c_combine_portable(a, b, b_len);
+  return choose() == INSTRUCTION ? combine_hardware(a, b, b_len) : gt_crc32c_combine_portable(a, b, b_len);
 }
 
 #else
