@@ -8,6 +8,8 @@ boards=("$@")
 [ ${#boards[@]} -gt 0 ] || for meta in board/*/meta; do boards+=("$(basename "$(dirname "$meta")")"); done
 for board in "${boards[@]}"; do [ -e "board/$board/meta" ] || fail "there is no board/$board/meta"; done
 
+# The Node that runs npm, for the image too; npm itself puts the one of its packages first.
+PATH=$(dirname "${npm_node_execpath:-$(command -v node)}"):$PATH
 export IMAGE_VERSION=${IMAGE_VERSION:-$(node -p 'require("./package.json").version')}
 export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || date +%s)}
 export BUILD_ID=${BUILD_ID:-$(git rev-parse --short=12 HEAD 2>/dev/null || date -u +%Y%m%d%H%M%S)}
