@@ -3,10 +3,10 @@
 import {
   closeSync,
   constants,
-  copyFileSync,
   fchownSync,
   fsyncSync,
   openSync,
+  readFileSync,
   realpathSync,
   renameSync,
   rmSync,
@@ -45,9 +45,10 @@ export async function applyConfig(options: ConfigFileOptions, text: string, name
   const before = now();
   const change = checkConfig(options, text, name);
   const next = parseConfig(text, name);
-  const previous = `${path}.previous`;
+  const old = readFileSync(path);
   try {
-    replace(path, previous, text);
+    replace(`${path}.previous`, path, old);
+    replace(path, path, Buffer.from(text));
   } catch (error) {
     throw notApplied(`${path} cannot be replaced: ${messageOf(error)}.`, error);
   }
@@ -55,24 +56,22 @@ export async function applyConfig(options: ConfigFileOptions, text: string, name
     await reload(next);
     return change;
   } catch (error) {
-    copyFileSync(previous, path);
-    sync(path);
+    // In the same way as it came: a file that is written over is half of one when the power goes.
+    replace(path, path, old);
     // What was taken over before the fault is put back; what cannot be is in the log.
     await reload(before).catch(() => undefined);
     throw notApplied(`It was not taken over: ${messageOf(error)}. ${path} is again what it was.`, error);
   }
 }
 
-function replace(path: string, previous: string, text: string): void {
-  const { mode, uid, gid } = statSync(path);
+/** Puts a file with the permissions of `like` in the place of whatever is there. */
+function replace(path: string, like: string, bytes: Uint8Array): void {
+  const { mode, uid, gid } = statSync(like);
   const fresh = `${path}.new`;
   rmSync(fresh, { force: true });
-  copyFileSync(path, previous);
-  sync(previous);
   // Nobody reads it before it has the old one's permissions.
   const fd = openSync(fresh, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, mode & 0o777);
   try {
-    const bytes = Buffer.from(text);
     for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
     giveBack(fd, uid, gid);
     fsyncSync(fd);

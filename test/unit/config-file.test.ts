@@ -1,5 +1,5 @@
 // The configuration file is replaced whole or not at all.
-import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, openSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import test, { type ExecutionContext } from "ava";
 import { applyConfig, type ConfigFileOptions, checkConfig } from "../../src/config-file.js";
@@ -41,14 +41,23 @@ test("one with a fault changes nothing, and every fault is told under its own na
 
 test("one that cannot be taken over goes again, from the disk and from what is in force", async (t) => {
   const taken: number[] = [];
+  let half = 0;
   const options = await file(t, async ({ jobs }) => {
     taken.push(jobs.mib_per_s);
+    if (jobs.mib_per_s === 7) half = openSync(options.path, "r");
     if (jobs.mib_per_s === 7) throw new Error("port 3260 is in use");
     return [];
   });
   await t.throwsAsync(applyConfig(options, NEW, "new.toml"), { code: "CONFIG_NOT_APPLIED", message: /port 3260/ });
   t.is(readFileSync(options.path, "utf8"), OLD);
   t.deepEqual(taken, [7, 0]);
+  t.is(
+    readFileSync(half, "utf8"),
+    NEW,
+    "the refused one was replaced, not written over: no power cut leaves half of one",
+  );
+  closeSync(half);
+  t.is(statSync(options.path).mode & 0o777, 0o640);
 });
 
 test("a file that cannot be replaced is as it was, and nothing is taken over", async (t) => {
