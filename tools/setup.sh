@@ -30,6 +30,12 @@ fi
 guest=()
 [ "$purpose" = demo ] || guest=(qemu-system-x86 mmdebstrap squashfs-tools busybox-static kmod cpio python3)
 
+# RUNLEVEL=1 keeps Debian from starting the peers as system services: the tests start their own.
+export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1
+add_packages() { # add_packages PACKAGE…: with lists of packages that are made anew when they are too old, or not there
+  apt-get install --no-install-recommends -y "$@" || { apt-get update && apt-get install --no-install-recommends -y "$@"; }
+}
+
 missing=()
 installed=$(dpkg-query -W -f '${Package} ${db:Status-Status}\n' "${packages[@]}" "${guest[@]}" 2>/dev/null || true)
 for package in "${packages[@]}"; do
@@ -42,10 +48,8 @@ if [ ${#missing[@]} -gt 0 ]; then
     exit 1
   fi
   say "installing Debian packages: ${missing[*]}"
-  # RUNLEVEL=1 keeps Debian from starting the peers as system services: the tests start their own.
-  export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1
   log=$(mktemp)
-  if ! { apt-get install --no-install-recommends -y "${missing[@]}" || { apt-get update && apt-get install --no-install-recommends -y "${missing[@]}"; }; } >"$log" 2>&1 </dev/null; then
+  if ! add_packages "${missing[@]}" >"$log" 2>&1 </dev/null; then
     cat "$log" >&2
     echo "setup: apt-get could not install ${missing[*]}; its output is above." >&2
     exit 1
@@ -59,7 +63,7 @@ for package in "${guest[@]}"; do
 done
 if [ ${#wanting[@]} -gt 0 ]; then
   say "installing Debian packages of the test guest: ${wanting[*]}"
-  if [ "$(id -u)" != 0 ] || ! apt-get install --no-install-recommends -y "${wanting[@]}" >/dev/null 2>&1 </dev/null; then
+  if [ "$(id -u)" != 0 ] || ! add_packages "${wanting[@]}" >/dev/null 2>&1 </dev/null; then
     say "they cannot be installed here, so what needs a real SCSI kernel will not be tested:"
     say "  sudo apt-get install --no-install-recommends -y ${wanting[*]}"
   fi
