@@ -34,7 +34,7 @@ export interface RegistryRoom {
   readonly ownTargets: () => readonly string[];
   readonly clock: Clock;
   readonly timers: Timers;
-  readonly log: Pick<Logger, "debug" | "info" | "warn">;
+  readonly log: Pick<Logger, "debug" | "info" | "warn" | "error">;
 }
 
 const SYSTEM: RegistryRoom = {
@@ -42,7 +42,7 @@ const SYSTEM: RegistryRoom = {
   ownTargets: () => [],
   clock: systemClock,
   timers: systemTimers,
-  log: { debug: () => {}, info: () => {}, warn: () => {} },
+  log: { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} },
 };
 
 type VirtualConfig = Extract<DeviceConfig, { transport: "virtual" }>;

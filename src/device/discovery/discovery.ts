@@ -12,7 +12,7 @@ const LOOK_MS = 10_000;
 export interface DiscoveryOptions {
   readonly places: Places;
   readonly timers: Timers;
-  readonly log: Pick<Logger, "info" | "debug">;
+  readonly log: Pick<Logger, "info" | "debug" | "error">;
   /** Asks a device for the pages that the kernel does not have. */
   readonly ask: (path: string) => Promise<Pick<Pages, "identification" | "serial">>;
   /** Calls back when a device came, went or changed; throws where that cannot be heard. */
@@ -108,9 +108,13 @@ export class Discovery {
     if (this.#timer !== undefined || this.#stopped) return;
     this.#timer = this.#options.timers.after(ms, () => {
       this.#timer = undefined;
-      void this.look().then(() => {
-        if (this.#hush === undefined) this.#soon(LOOK_MS);
-      });
+      void this.look()
+        .catch((error: unknown) =>
+          this.#options.log.error({ error }, "a look at the devices met a defect of the bridge"),
+        )
+        .then(() => {
+          if (this.#hush === undefined) this.#soon(LOOK_MS);
+        });
     });
   }
 }

@@ -20,6 +20,7 @@ async function scene(t: ExecutionContext, more: Partial<DiscoveryOptions> = {}) 
     log: {
       info: (_: unknown, words?: string) => void said.push(words ?? ""),
       debug: () => {},
+      error: (_: unknown, words?: string) => void said.push(words ?? ""),
     } as DiscoveryOptions["log"],
     ask: () => Promise.reject(new Error("no answer")),
     listen: (change) => {
@@ -117,4 +118,27 @@ test("a device whose pages the kernel does not have is asked, once if it answers
   await discovery.look();
   t.deepEqual(asked, ["/dev/sg0", "/dev/sg0"]);
   t.is(told[1]?.[0]?.serial?.length, 5);
+});
+
+test("what goes wrong with one look is said, and the next one is made", async (t) => {
+  let wrong = true;
+  const seen: number[] = [];
+  const { tree, timers, heard, said, discovery } = await scene(t, {
+    onChange: (nodes) => {
+      seen.push(nodes.length);
+      if (wrong && nodes.length === 1) throw new Error("a defect");
+    },
+  });
+  await discovery.start();
+  tree.add("sg0", "1:0:0:0", { naa: NAA });
+  heard.change?.();
+  timers.advance(1000);
+  await until(() => said.length === 1);
+  t.regex(said[0] ?? "", /defect/);
+  wrong = false;
+  tree.add("sg1", "1:0:0:1", { naa: NAA });
+  heard.change?.();
+  timers.advance(1000);
+  await until(() => seen.includes(2));
+  t.is(said.length, 1);
 });
