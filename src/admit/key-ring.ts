@@ -238,7 +238,7 @@ export class KeyRing implements KeyView {
     }
     const entry: InstalledKey = { key, digest, token, aliases: this.#aliasesOf(key), chap };
     this.#checkRoom();
-    await this.#put([{ put: keyRecordName(key.id), value: packKey(entry) }]);
+    await this.#put([{ put: keyRecordName(key.id), value: packKey(entry) }, ...this.#options.time.toRemember()]);
     this.#keys.add(entry);
     // An order may have come while the key was being stored; it is in force, so the key never was.
     this.#checkNotRevoked(key);

@@ -3,7 +3,7 @@
 // believe the clock, and none after it jumped back.
 import { existsSync } from "node:fs";
 import type { Clock } from "../sys/clock.js";
-import type { Store, StoreKey } from "../sys/store.js";
+import type { Store, StoreChange, StoreKey } from "../sys/store.js";
 import { decodeCbor, encodeCbor } from "../wire/cbor-strict.js";
 
 /** What keys are judged by. */
@@ -12,6 +12,11 @@ export interface TrustedTime {
   nowMs(): number;
   /** Why the time is not to be believed, as the rest of a sentence; undefined when it is. */
   fault(): string | undefined;
+  /**
+   * What remembers the present time for the next start, when it is trusted. To be stored together with what was judged
+   * by it, so that it can still be judged after a power failure.
+   */
+  toRemember(): readonly StoreChange[];
 }
 
 export interface ClockPolicy {
@@ -105,7 +110,13 @@ export class TrustedClock implements TrustedTime {
 
   /** Puts the present time on stable storage, if it is trusted, for the next start. Call every few minutes and when stopping. */
   async remember(): Promise<void> {
-    if (this.fault() === undefined) await this.#store.put(LAST_KNOWN, encodeCbor(Math.floor(this.nowMs())));
+    const changes = this.toRemember();
+    if (changes.length > 0) await this.#store.batch(changes);
+  }
+
+  toRemember(): readonly StoreChange[] {
+    if (this.fault() !== undefined) return [];
+    return [{ put: LAST_KNOWN, value: encodeCbor(Math.floor(this.nowMs())) }];
   }
 
   /** The time that was remembered last; undefined when there is none that can be read. */

@@ -21,7 +21,6 @@ test("keys, renewals, revocations and the remembered time outlive the process", 
   const ring = KeyRing.open({ ...options, store: first, time });
   await Promise.all([kept, revoked, renewal].map(({ token }) => ring.install(token)));
   await ring.revoke(broker.revoke({ audience: ["bridge-7"], ids: [revoked.content.id], epoch: 1 }, START_MS).token);
-  await time.remember();
   await first.close();
 
   const second = openStore(directory);
@@ -29,7 +28,7 @@ test("keys, renewals, revocations and the remembered time outlive the process", 
   const policy = { mode: "synchronised", builtMs: 0 } as const;
   const after = new TrustedClock(clock, policy, second, () => false);
   t.is(after.lastKnownMs(), START_MS);
-  t.is(after.fault(), undefined, "the remembered time is a reason to trust the clock");
+  t.is(after.fault(), undefined, "the time at which a key was taken is remembered, and a reason to trust the clock");
   const again = KeyRing.open({ ...options, store: second, time: after });
   t.deepEqual(again.lookup(kept.content.id), { state: "installed", key: renewal.content });
   t.is(again.lookup(revoked.content.id).state, "revoked");
