@@ -1,70 +1,30 @@
 // The side of the daemon that servers log in to: the bridge with its gate and its arbiter, made when the configuration
 // has [iscsi], and made, changed or ended by a reload.
 import * as v from "valibot";
-import { InbandKeys } from "./admit/inband.js";
 import { KeySecrets } from "./admit/key-chap.js";
-import type { KeyRing } from "./admit/key-ring.js";
 import { CLASS_ROWS } from "./admit/opcodes.js";
-import { WRITE_CLASSES } from "./admit/path-verdict.js";
-import { PathKeeper } from "./admit/paths.js";
-import { type PrivilegeFacts, WritePrivileges } from "./admit/privilege.js";
+import type { PathKeeper } from "./admit/paths.js";
+import type { PrivilegeFacts } from "./admit/privilege.js";
 import { RefusalBook, type RefusalFacts } from "./admit/refusals.js";
 import type { ReservationDesk } from "./admit/reservations/desk.js";
-import type { ReservationFacts } from "./admit/reservations/facts.js";
-import type { Wanted } from "./admit/reservations/preemption.js";
-import { ReservationRoom } from "./admit/reservations/room.js";
 import { ServerGrants } from "./admit/server-grants.js";
-import type { TrustedTime } from "./admit/trusted-clock.js";
-import { VolumeWatch } from "./admit/volume.js";
-import { Copies } from "./copies.js";
-import type { CopyBook } from "./copy-manager/book.js";
-import { flushDisk } from "./device/flush.js";
-import type { DeviceRegistry } from "./device/registry.js";
-import { Bridge, type BridgeSession, type SessionView } from "./fabric/bridge.js";
+import { Bridge } from "./fabric/bridge.js";
 import { devicesInMaps, type FabricSettings } from "./fabric/lun-map.js";
-import type { Native, NativePlane, TraceFilter } from "./native/types.js";
-import type { Plane, PlaneNote, Punt, WrittenExtent } from "./plane.js";
-import { privilegeEvent, refusedEvent, type ServerEvent, volumeEvent } from "./server-events.js";
-import type { Clock, Timers } from "./sys/clock.js";
+import type { BridgeSession, SessionView } from "./fabric/sessions.js";
+import type { NativePlane, TraceFilter } from "./native/types.js";
+import type { PlaneNote, Punt, WrittenExtent } from "./plane.js";
+import { refusedEvent, type ServerEvent } from "./server-events.js";
+import { type GateParts, makeGate, type ServerGate, stopGate } from "./server-gate.js";
 import type { Config } from "./sys/config.js";
 import { iscsiSchema } from "./sys/config-fabric.js";
 import { GantryError } from "./sys/errors.js";
-import type { Logger } from "./sys/log.js";
-import type { Store } from "./sys/store.js";
 
-/** Peripheral device types (SPC-4 6.6.2). */
-const TYPE_NUMBER = { disk: 0, tape: 1, changer: 8 } as const;
-
-export interface ServersOptions {
-  readonly native: Native;
-  readonly devices: DeviceRegistry;
-  readonly ring: KeyRing;
-  readonly time: TrustedTime;
-  readonly store: Store;
-  readonly clock: Clock;
-  readonly timers: Timers;
-  readonly log: Logger;
+export interface ServersOptions extends GateParts {
   /** Told which arbiter there is. */
   readonly desk: Pick<ReservationDesk, "attach">;
-  /** Told to the broker. */
-  readonly onReservation: (facts: ReservationFacts, why: string) => void;
-  /** The broker is asked whether a device is to be taken from who has it. */
-  readonly onWanted: (wanted: Wanted) => void;
-  /** Told of third-party copies. */
-  readonly book?: Pick<CopyBook, "begun" | "ended" | "refused">;
-  /** To the broker; resolves when it is delivered. */
-  readonly publish: (event: ServerEvent) => Promise<void>;
 }
 
-/** What decides about servers. */
-interface Gate {
-  readonly keeper: PathKeeper;
-  readonly privileges: WritePrivileges;
-  readonly volumes: VolumeWatch;
-  readonly copies: Copies;
-}
-
-interface Running extends Gate {
+interface Running extends ServerGate {
   readonly bridge: Bridge;
   readonly unsubscribe: () => void;
 }
@@ -169,7 +129,7 @@ export class Servers {
   async #begin(settings: FabricSettings): Promise<void> {
     const { native, devices, ring, time, clock, timers, log, desk } = this.#options;
     const grants = new ServerGrants(ring);
-    let gate: Gate | undefined;
+    let gate: ServerGate | undefined;
     let unsubscribe = (): void => {};
     const bridge = await Bridge.start({
       native,
@@ -177,7 +137,16 @@ export class Servers {
       settings,
       classes: CLASS_ROWS,
       keeper: (plane) => {
-        const made = this.#gate(plane, grants);
+        const made = makeGate({
+          ...this.#options,
+          plane,
+          grants,
+          refusals: this.#refusals,
+          config: () => this.#config,
+          units: () => this.units(),
+          onPaths: () => this.#running?.bridge.pathsChanged(),
+          tell: (event) => this.#tell(event),
+        });
         gate = made;
         unsubscribe = grants.start((initiators, gives) => {
           // What is lost is lost first, whoever else gets it; of what is given first who writes, so that it is told once.
@@ -205,116 +174,6 @@ export class Servers {
     desk.attach(gate.keeper.room.arbiter);
   }
 
-  #gate(plane: NativePlane, grants: ServerGrants): Gate {
-    const { devices } = this.#options;
-    const copies = this.#copies(plane, () => ({ keeper, volumes }));
-    const privileges = this.#privileges(copies.plane, grants, (device) => keeper.deviceChanged(device));
-    const keeper: PathKeeper = this.#keeper(plane, grants, copies, {
-      mayWrite: (device, initiator) => privileges.mayWrite(device, initiator),
-      onPaths: () => {
-        volumes.changed();
-        this.#running?.bridge.pathsChanged();
-      },
-    });
-    const volumes: VolumeWatch = new VolumeWatch({
-      plane,
-      timers: this.#options.timers,
-      watched: () => new Map([...keeper.writable()].filter(([device]) => devices.config(device).type === "disk")),
-      publish: (change) => this.#options.publish(volumeEvent(change)),
-      onWritten: (device, extents) => copies.wrote(device, extents),
-      tell: (device) => {
-        if (devices.config(device).tell_readers) keeper.mediumChanged(device, true);
-      },
-    });
-    return { keeper, privileges, volumes, copies };
-  }
-
-  #copies(plane: NativePlane, gate: () => Pick<Gate, "keeper" | "volumes">): Copies {
-    const { devices } = this.#options;
-    return new Copies({
-      ...this.#options,
-      plane,
-      config: () => this.#config,
-      keeper: () => gate().keeper,
-      settleWrites: (device) => gate().volumes.look(device),
-      onWrote: (device, extents) => {
-        const { keeper, volumes } = gate();
-        volumes.wrote(device, extents, true);
-        if (devices.config(device).tell_readers) keeper.mediumChanged(device, true);
-      },
-    });
-  }
-
-  #privileges(plane: Pick<Plane, "drain">, grants: ServerGrants, changed: (device: string) => void): WritePrivileges {
-    const { devices, store, time, clock, timers, log } = this.#options;
-    return new WritePrivileges({
-      grants,
-      devices: devices
-        .all()
-        .filter(({ type, writers }) => type === "disk" && writers === "one")
-        .map(({ name }) => name),
-      store,
-      time,
-      clock,
-      timers,
-      log,
-      settle: async (device) => {
-        const unit = this.#running?.bridge.units().find((one) => one.device === device && one.ready);
-        if (unit !== undefined) await plane.drain(unit.unit, WRITE_CLASSES);
-        await flushDisk(devices, device);
-      },
-      changed,
-      onChange: (facts, why) => this.#tell(privilegeEvent(facts, why)),
-    });
-  }
-
-  #keeper(
-    plane: NativePlane,
-    grants: ServerGrants,
-    copies: Copies,
-    asks: { mayWrite(device: string, initiator: string): boolean; onPaths(): void },
-  ): PathKeeper {
-    const { ring, time, devices, clock, timers, log } = this.#options;
-    return new PathKeeper({
-      plane,
-      grants,
-      time,
-      typeOf: (device) => devices.config(device).type,
-      clock,
-      timers,
-      log,
-      ...asks,
-      refusals: this.#refusals,
-      copies: () => copies.thirdParty,
-      inband: ({ settled, refusedKey }) => new InbandKeys({ plane, ring, onSettled: settled, onRefused: refusedKey }),
-      room: (changed) => this.#room(copies.plane, grants, changed),
-    });
-  }
-
-  #room(plane: Copies["plane"], grants: ServerGrants, changed: (device: string) => void): ReservationRoom {
-    const { devices, store, clock, timers, log, onReservation, onWanted } = this.#options;
-    const room = new ReservationRoom({
-      plane,
-      store,
-      clock,
-      timers,
-      log,
-      policy: () => ({
-        reading: this.#config.iscsi?.job_reading ?? "shared",
-        leaseMs: (this.#config.iscsi?.reservation_lease_s ?? 0) * 1000,
-        preempt: this.#config.iscsi?.preempt ?? "off",
-      }),
-      priorityOf: (device, initiator) => this.#priorityOf(grants, device, initiator),
-      onWanted,
-      onChange: onReservation,
-      deviceType: (device) => TYPE_NUMBER[devices.config(device).type],
-      changed,
-    });
-    // Before any session gets a path: what survived a loss of power holds.
-    room.arbiter.load();
-    return room;
-  }
-
   /** Devices that are LUNs of some target. */
   #maps(): ReadonlySet<string> {
     const settings = fabricSettings(this.#config);
@@ -326,13 +185,6 @@ export class Servers {
     this.#options.publish(event).catch((error: unknown) => {
       this.#options.log.warn({ event: event.event, error }, "the broker could not be told of an event");
     });
-  }
-
-  /** While nobody knows the time nobody knows whose key is in force, and nothing is taken from anybody. */
-  #priorityOf(grants: ServerGrants, device: string, initiator: string): number {
-    const { devices, time } = this.#options;
-    if (time.fault() !== undefined) return Number.POSITIVE_INFINITY;
-    return grants.priorityOf(initiator, device, devices.config(device).type, time.nowMs()) ?? -1;
   }
 
   async #end(forGood = false): Promise<void> {
@@ -353,12 +205,6 @@ export class Servers {
     this.#tail = turn.catch(() => undefined);
     return turn;
   }
-}
-
-function stopGate(gate: Gate | undefined): void {
-  gate?.keeper.stop();
-  gate?.privileges.stop();
-  gate?.volumes.stop();
 }
 
 function pathKeeper(keeper: PathKeeper) {

@@ -1,7 +1,7 @@
 // Commands about servers that log in: who is there, who was refused what, who writes on shared disks.
 import type { PrivilegeFacts } from "../admit/privilege.js";
 import type { RefusalFacts } from "../admit/refusals.js";
-import type { SessionView } from "../fabric/bridge.js";
+import type { SessionView } from "../fabric/sessions.js";
 import type { Router } from "./router.js";
 
 export interface ServerRoom {

@@ -5,27 +5,18 @@ import { readFileSync } from "node:fs";
 import { ConfiguredCredentials, type Credentials, readSecret, type SecretSource } from "../admit/credentials.js";
 import type { DeviceRegistry } from "../device/registry.js";
 import type { Native, NativePlane, TargetStats } from "../native/types.js";
-import type { ClassRow, PathStats, PlaneNote, Punt } from "../plane.js";
+import type { ClassRow, PlaneNote } from "../plane.js";
 import type { Clock, Timers } from "../sys/clock.js";
 import type { Logger } from "../sys/log.js";
 import { LogLimit } from "../sys/log-limit.js";
-import type { InitiatorPort } from "../wire/transport-id.js";
 import { LoginDoor, type RefusedLogin, type SessionFacts } from "./iscsi/door.js";
 import { GuessGuard } from "./iscsi/guess-guard.js";
 import { LioFront, type LioSession, lioPort } from "./lio/front.js";
 import { ConfigTree, type Tree } from "./lio/tree.js";
 import { uioOf } from "./lio/uio.js";
-import {
-  allTargets,
-  ConfiguredDirectory,
-  devicesInMaps,
-  type FabricSettings,
-  lunsFor,
-  PORTAL_GROUP_TAG,
-  relativePort,
-  targetPort,
-} from "./lun-map.js";
+import { ConfiguredDirectory, devicesInMaps, type FabricSettings, lunsFor, PORTAL_GROUP_TAG } from "./lun-map.js";
 import { Portals } from "./portals.js";
+import { type PathKeeper, Sessions, type SessionView } from "./sessions.js";
 import { type UnitFacts, Units } from "./units.js";
 
 /** RFC 7143 11.9.1: the target ends all connections of the session. */
@@ -39,39 +30,6 @@ const SPIN_US = 50;
 /** Where the kernel shows its target and the devices of its rings. */
 const KERNEL = { target: "/sys/kernel/config/target", uio: "/sys/class/uio", dev: "/dev" } as const;
 const NO_PORTAL = -1;
-
-/** One LUN of a session as the configuration has it: what keys and reservations make of it is the keeper's. */
-export interface MappedLun {
-  readonly lun: number;
-  readonly device: string;
-  /** Number in the data plane. */
-  readonly unit: number;
-}
-
-export interface BridgeSession extends SessionFacts {
-  /** Relative target port identifier. */
-  readonly port: number;
-  readonly sinceMs: number;
-  /** As reservations name it. */
-  readonly origin: InitiatorPort;
-  /** It comes through the kernel's own target, and not by a login here. */
-  readonly kernel?: true;
-  /** Devices that can be reached now. */
-  readonly luns: readonly MappedLun[];
-}
-
-/** Decides what each session may do with each of its LUNs, and sets the paths. */
-export interface PathKeeper {
-  /** Sets every path of a new session before it returns. */
-  opened(session: BridgeSession): void;
-  /** Other LUNs than before. */
-  mapped(session: BridgeSession): void;
-  closed(nexus: number): void;
-  onPunt(punt: Punt): void;
-  onNote(note: PlaneNote): void;
-  /** LUNs that have a path now. */
-  reachable?(nexus: number): Iterable<number>;
-}
 
 export interface BridgeOptions {
   readonly native: Pick<Native, "openPlane">;
@@ -98,10 +56,6 @@ export interface BridgeFacts extends Pick<TargetStats, "connections"> {
   readonly kernelTarget?: string;
 }
 
-export interface SessionView extends Omit<BridgeSession, "luns"> {
-  readonly luns: readonly (MappedLun & Partial<PathStats>)[];
-}
-
 export class Bridge {
   readonly #options: BridgeOptions;
   readonly #plane: NativePlane;
@@ -110,7 +64,7 @@ export class Bridge {
   readonly #portals: Portals;
   readonly #door: LoginDoor;
   readonly #lio: LioFront;
-  readonly #sessions = new Map<number, BridgeSession>();
+  readonly #sessions: Sessions;
   readonly #refusals: LogLimit;
   #settings: FabricSettings;
   #credentials: Credentials;
@@ -145,7 +99,14 @@ export class Bridge {
       devices: options.devices,
       timers,
       log,
-      onChange: (device) => this.#remap(device),
+      onChange: (device) => this.#sessions.remap(device),
+    });
+    this.#sessions = new Sessions({
+      plane: this.#plane,
+      keeper: this.#keeper,
+      settings: () => this.#settings,
+      unit: (device) => this.#units.number(device),
+      clock,
     });
     this.#door = new LoginDoor({
       plane: this.#plane,
@@ -204,12 +165,12 @@ export class Bridge {
     this.#settings = settings;
     const names = new Set(settings.target.map(({ name }) => name));
     this.#units.want(devicesInMaps(settings));
-    for (const session of [...this.#sessions.values()]) {
+    for (const session of this.#sessions.all()) {
       const port = this.#portals.byNumber(session.portal);
-      if (session.kernel === true) this.#map(session);
+      if (session.kernel === true) this.#sessions.map(session);
       else if (!names.has(session.target) || port === undefined || !settings.iscsi.portals.includes(port.address))
         this.#plane.closeNexus(session.nexus, ASYNC_DROP_SESSION);
-      else this.#map(session);
+      else this.#sessions.map(session);
     }
     this.#lio.set(settings.lio ?? []);
     await this.#portals.set(settings.iscsi.portals);
@@ -226,19 +187,15 @@ export class Bridge {
     this.#lio.stop();
     this.#units.stop();
     this.#door.close();
-    for (const { nexus, kernel } of this.#sessions.values())
+    for (const { nexus, kernel } of this.#sessions.all())
       if (kernel !== true) this.#plane.closeNexus(nexus, ASYNC_DROP_SESSION);
     await this.#plane.close();
-    for (const nexus of this.#sessions.keys()) this.#keeper.closed(nexus);
-    this.#sessions.clear();
+    for (const { nexus } of this.#sessions.all()) this.#sessions.end(nexus);
   }
 
   /** Sessions with what went over their paths. */
   sessions(): readonly SessionView[] {
-    return [...this.#sessions.values()].map((session) => ({
-      ...session,
-      luns: session.luns.map((entry) => ({ ...entry, ...this.#statsOf(session.nexus, entry.lun) })),
-    }));
+    return this.#sessions.views();
   }
 
   units(): readonly UnitFacts[] {
@@ -268,7 +225,7 @@ export class Bridge {
 
   #opened(facts: SessionFacts): void {
     const { initiator: name, isid } = facts;
-    this.#begin({ ...facts, origin: { protocol: "iscsi", name, isid } });
+    this.#sessions.begin({ ...facts, origin: { protocol: "iscsi", name, isid } });
     const { initiator, target, peer, nexus } = facts;
     this.#options.log.info({ initiator, target, peer, nexus }, "a server logged in");
   }
@@ -277,7 +234,7 @@ export class Bridge {
   #openedLio(session: LioSession): void {
     const { nexus, entry, initiator } = session;
     const origin = lioPort(session);
-    this.#begin({
+    this.#sessions.begin({
       nexus,
       initiator,
       origin,
@@ -290,55 +247,10 @@ export class Bridge {
     });
   }
 
-  #begin(facts: SessionFacts & Pick<BridgeSession, "origin" | "kernel">): void {
-    const { clock } = this.#options;
-    const session: BridgeSession = {
-      ...facts,
-      port: relativePort(this.#settings, facts.target),
-      sinceMs: clock.nowMs(),
-      luns: this.#lunsOf(facts),
-    };
-    this.#tellPort(session);
-    this.#keeper.opened(session);
-    this.#sessions.set(facts.nexus, session);
-  }
-
-  #lunsOf({ target, initiator }: Pick<SessionFacts, "target" | "initiator">): readonly MappedLun[] {
-    return lunsFor(this.#settings, target, initiator).flatMap(({ lun, device }) => {
-      const unit = this.#units.number(device);
-      return unit === undefined ? [] : [{ lun, device, unit }];
-    });
-  }
-
-  /** A unit came or went. */
-  #remap(device: string): void {
-    for (const session of [...this.#sessions.values()]) {
-      const had = session.luns.some((entry) => entry.device === device);
-      const has = allTargets(this.#settings).some(
-        ({ name, luns }) => name === session.target && luns.some((entry) => entry.device === device),
-      );
-      if (had || has) this.#map(session);
-    }
-  }
-
-  #map(before: BridgeSession): void {
-    const session = { ...before, luns: this.#lunsOf(before), port: relativePort(this.#settings, before.target) };
-    this.#sessions.set(session.nexus, session);
-    this.#tellPort(session);
-    this.#keeper.mapped(session);
-  }
-
-  #tellPort({ nexus, target, portalGroupTag }: BridgeSession): void {
-    const port = targetPort(this.#settings, target, portalGroupTag);
-    if (port !== undefined) this.#plane.setPort(nexus, port);
-  }
-
   #note(note: PlaneNote): void {
     if (note.kind === "unit-down") this.#units.down(note.unit);
     if (note.kind === "nexus-closed") {
-      const session = this.#sessions.get(note.nexus);
-      this.#sessions.delete(note.nexus);
-      this.#keeper.closed(note.nexus);
+      const session = this.#sessions.end(note.nexus);
       if (session?.kernel === true) this.#lio.onClosed(note.nexus);
       else this.#door.onNexusClosed(note.nexus);
       if (session !== undefined) {
@@ -352,22 +264,13 @@ export class Bridge {
   /** TARGET COLD RESET ends all sessions of the target (RFC 7143 11.5.1); the front end has ended the asker's own. */
   #coldReset(nexus: number): void {
     const target = this.#sessions.get(nexus)?.target;
-    for (const session of this.#sessions.values())
+    for (const session of this.#sessions.all())
       if (session.target === target) this.#plane.closeNexus(session.nexus, ASYNC_DROP_SESSION);
   }
 
   #refused({ peer, initiator, status, reason }: RefusedLogin): void {
     if (this.#refusals.take())
       this.#options.log.warn({ peer, initiator, status: status.toString(16).padStart(4, "0") }, reason);
-  }
-
-  #statsOf(nexus: number, lun: number): Partial<PathStats> {
-    try {
-      return this.#plane.pathStats(nexus, lun);
-    } catch {
-      // No key gives a path there.
-      return {};
-    }
   }
 
   #credentialsOf({ iscsi }: FabricSettings): Credentials {

@@ -182,7 +182,8 @@ test("a session whose target leaves the configuration ends; one whose LUN leaves
   await bridge.reload(settings(MAP));
   t.is(await ready(), 2, "and a new path has one, too");
   // The unit itself may come a moment later than the map, and its path with it.
-  for (let turn = 0; turn < 5 && (await ready()) !== 0; turn++) await new Promise((resolve) => setTimeout(resolve, 20));
+  for (let turn = 0; turn < 500 && (await ready()) !== 0; turn++)
+    await new Promise((resolve) => setTimeout(resolve, 20));
   t.is(await ready(), 0);
   await bridge.reload(settings(`[[target]]\nname = "iqn.2024-01.org.example:other"\nluns = []\n`));
   const lost = await lu.execute(new Uint8Array(6)).catch(() => undefined);

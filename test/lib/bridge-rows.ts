@@ -1,5 +1,5 @@
 // A small opcode table and a keeper that lets everybody do everything: for tests of what lies below the gate.
-import type { MappedLun, PathKeeper } from "../../src/fabric/bridge.js";
+import type { MappedLun, PathKeeper } from "../../src/fabric/sessions.js";
 import type { ClassRow, Plane, Punt } from "../../src/plane.js";
 
 const CLASS = { always: 0, read: 1, write: 2, punt: 3 } as const;
