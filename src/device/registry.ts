@@ -1,9 +1,8 @@
-// The devices of the configuration: knows them by name, opens logical units of them, loads cartridges into
-// emulated drives. Emulated devices live as long as the registry; logical units as long as their job.
-import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
-import { basename, join } from "node:path";
-import { errnoOf } from "../native/failure.js";
-import type { EmulatedDevice, EmulatedTape, LuTarget, Native } from "../native/types.js";
+// The devices of the configuration: knows them by name and how they are reached, and opens logical units of them, which
+// live as long as their job.
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { EmulatedDevice, LuTarget, Native } from "../native/types.js";
 import { type Clock, systemClock, systemTimers, type Timers } from "../sys/clock.js";
 import type { Config, DeviceConfig } from "../sys/config.js";
 import { GantryError, messageOf } from "../sys/errors.js";
@@ -16,12 +15,10 @@ import { Discovery } from "./discovery/discovery.js";
 import { identityOf } from "./discovery/identity.js";
 import type { Places, ScsiNode } from "./discovery/sysfs.js";
 import { type OpenDisk, openDisk } from "./disk.js";
+import { type Cartridges, EmulatedDevices } from "./emulated.js";
 import { repeatable } from "./repeatable.js";
 import { ScsiUnit, type Wanted } from "./scsi-unit.js";
 import { openTapeDrive, type TapeDrive } from "./tape-drive.js";
-
-const MIB = 1024n * 1024n;
-const CARTRIDGE_ENDING = ".tap";
 
 /** What VPD pages may have; devices of SPC-2 look at the low byte only, which is 252. */
 const PAGE_BYTES = 1020;
@@ -45,14 +42,10 @@ const SYSTEM: RegistryRoom = {
   log: { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} },
 };
 
-type VirtualConfig = Extract<DeviceConfig, { transport: "virtual" }>;
-
 export class DeviceRegistry {
   readonly #native: Native;
   readonly #configs: ReadonlyMap<string, DeviceConfig>;
-  readonly #emulated = new Map<string, EmulatedDevice>();
-  /** Cartridge in each emulated drive. */
-  readonly #loaded = new Map<string, string>();
+  readonly #emulated: EmulatedDevices;
   readonly #room: RegistryRoom;
   /** Of the devices that are configured by identity. */
   readonly #paths = new Map<string, DevicePaths>();
@@ -61,15 +54,14 @@ export class DeviceRegistry {
 
   constructor(native: Native, devices: Config["device"], room: Partial<RegistryRoom> = {}) {
     this.#native = native;
+    this.#emulated = new EmulatedDevices(native);
     this.#room = { ...SYSTEM, ...room };
     this.#configs = new Map(devices.map((device) => [device.name, device]));
   }
 
   /** Makes the emulated devices. Throws DEVICE_UNUSABLE, with the configuration's name of the device. */
   start(): void {
-    for (const config of this.#configs.values()) {
-      if (config.transport === "virtual") this.#emulated.set(config.name, this.#emulate(config));
-    }
+    for (const config of this.#configs.values()) if (config.transport === "virtual") this.#emulated.make(config);
   }
 
   /** Finds the devices that are configured by identity, and goes on looking for them. What is not there yet may come. */
@@ -115,23 +107,10 @@ export class DeviceRegistry {
     return [...this.#paths.values()].flatMap((paths) => paths.facts());
   }
 
-  /** Loads the cartridges that the configuration puts into drives; one that is not there is made. Throws as load(). */
-  async loadConfigured(): Promise<void> {
-    for (const { name, transport, ...config } of this.#configs.values())
-      if (transport === "virtual" && "cartridge" in config && config.cartridge !== undefined)
-        await this.load(name, config.cartridge, true);
-  }
-
-  /** Cartridges are taken out first, so that nothing is left to be flushed and the next load needs no scan. */
   async stop(): Promise<void> {
     this.#discovery?.stop();
     for (const paths of this.#paths.values()) paths.stop();
-    for (const [drive, device] of this.#emulated) {
-      // What a cartridge says against it was said to whoever wrote on it; the drive is closed all the same.
-      if (this.#loaded.delete(drive)) await (device as EmulatedTape).unload().catch(() => {});
-      device.close();
-    }
-    this.#emulated.clear();
+    await this.#emulated.stop();
   }
 
   /** Throws DEVICE_UNKNOWN. */
@@ -157,6 +136,28 @@ export class DeviceRegistry {
     return this.#emulated.get(name);
   }
 
+  /** As EmulatedDevices.loadConfigured. */
+  loadConfigured(): Promise<void> {
+    return this.#emulated.loadConfigured();
+  }
+
+  /** As EmulatedDevices.cartridges. Throws DEVICE_UNKNOWN, too. */
+  cartridges(name: string): Cartridges {
+    this.config(name);
+    return this.#emulated.cartridges(name);
+  }
+
+  /** As EmulatedDevices.load. Throws DEVICE_UNKNOWN, too. */
+  async load(drive: string, cartridge: string, create: boolean): Promise<void> {
+    this.config(drive);
+    await this.#emulated.load(drive, cartridge, create);
+  }
+
+  /** As EmulatedDevices.unload. */
+  unload(drive: string): Promise<void> {
+    return this.#emulated.unload(drive);
+  }
+
   /** Throws JOB_CANCELLED when the device is becoming ready and is not wanted any more. */
   async openDisk(name: string, wanted?: Wanted): Promise<OpenDisk> {
     const unit = await this.#openUnit(name, wanted);
@@ -171,90 +172,6 @@ export class DeviceRegistry {
 
   async openUnit(name: string): Promise<ScsiUnit> {
     return this.#openUnit(name);
-  }
-
-  /** Cartridges that an emulated drive can load, and which is in it. Real drives: nothing is known. */
-  cartridges(name: string): { readonly names: readonly string[]; readonly loaded: string | undefined } {
-    const config = this.config(name);
-    if (config.transport !== "virtual" || config.type !== "tape") return { names: [], loaded: undefined };
-    const names = readdirSync(config.path)
-      .filter((file) => file.endsWith(CARTRIDGE_ENDING))
-      .map((file) => basename(file, CARTRIDGE_ENDING));
-    return { names: names.sort(), loaded: this.#loaded.get(name) };
-  }
-
-  /**
-   * Puts a cartridge into a drive (and takes out another one). Throws MEDIA_MISSING when the cartridge is not
-   * there, or when the drive has nobody who could load it.
-   * @param create makes a blank cartridge when there is none of that name
-   */
-  async load(drive: string, cartridge: string, create: boolean): Promise<void> {
-    const config = this.config(drive);
-    const device = this.#emulated.get(drive);
-    if (config.transport !== "virtual" || config.type !== "tape" || device === undefined) {
-      throw new GantryError(
-        "MEDIA_MISSING",
-        `Cartridge ${cartridge} cannot be loaded: nobody loads cartridges into ${drive}. Load it by hand and name no cartridges in the job.`,
-        { details: { device: drive, cartridge } },
-      );
-    }
-    if (this.#loaded.get(drive) === cartridge) return;
-    const path = join(config.path, cartridge + CARTRIDGE_ENDING);
-    if (!create && !existsSync(path)) {
-      throw new GantryError(
-        "MEDIA_MISSING",
-        `Cartridge ${cartridge} is not among those of ${drive} (${config.path}).`,
-        {
-          details: { device: drive, cartridge },
-        },
-      );
-    }
-    const tape = device as EmulatedTape;
-    if (this.#loaded.has(drive)) await takeOut(drive, tape);
-    this.#loaded.delete(drive);
-    await tape.load({
-      path,
-      capacityBytes: BigInt(config.capacity_mib) * MIB,
-      ...(config.early_warning_kib > 0 ? { earlyWarningBytes: BigInt(config.early_warning_kib) * 1024n } : {}),
-    });
-    this.#loaded.set(drive, cartridge);
-  }
-
-  /** Takes out what was loaded by name, so that nobody else writes on it; a drive that nobody loads is left as it is. */
-  async unload(drive: string): Promise<void> {
-    const device = this.#emulated.get(drive);
-    if (device === undefined || !this.#loaded.has(drive)) return;
-    await takeOut(drive, device as EmulatedTape);
-    this.#loaded.delete(drive);
-  }
-
-  #emulate(config: VirtualConfig): EmulatedDevice {
-    const serial = config.serial ?? config.name;
-    try {
-      if (config.type === "tape") {
-        mkdirSync(config.path, { recursive: true });
-        return this.#native.openTape({ serial, volatileCache: config.volatile_cache });
-      }
-      const blocks = config.size_mib === undefined ? 0n : (BigInt(config.size_mib) * MIB) / BigInt(config.block_bytes);
-      const disk = this.#native.openDisk({
-        path: config.path,
-        blockBytes: config.block_bytes,
-        blocks: existsSync(config.path) ? 0n : blocks,
-        serial,
-        thin: config.thin,
-        readOnly: config.read_only,
-        volatileCache: config.volatile_cache,
-        removable: config.removable,
-        physicalBlockBytes: Math.max(config.physical_block_bytes, config.block_bytes),
-      });
-      disk.pace(BigInt(config.pace_kib_s) * 1024n);
-      return disk;
-    } catch (error) {
-      throw new GantryError("DEVICE_UNUSABLE", `Device ${config.name} cannot be opened: ${messageOf(error)}`, {
-        cause: error,
-        details: { device: config.name },
-      });
-    }
   }
 
   /** A unit that this bridge serves and this machine sees goes by the device's name, and would lead round in a circle. */
@@ -353,18 +270,5 @@ async function closingOnError<T>(unit: ScsiUnit, open: () => Promise<T>): Promis
   } catch (error) {
     await unit.close();
     throw error;
-  }
-}
-
-async function takeOut(drive: string, tape: EmulatedTape): Promise<void> {
-  try {
-    await tape.unload();
-  } catch (error) {
-    if (errnoOf(error) !== "EBUSY") throw error;
-    throw new GantryError(
-      "DEVICE_IN_USE",
-      `The cartridge in ${drive} stays where it is: a server prevents that it is removed (PREVENT ALLOW MEDIUM REMOVAL).`,
-      { details: { device: drive }, cause: error },
-    );
   }
 }
