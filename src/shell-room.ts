@@ -14,6 +14,7 @@ export interface RoomParts {
 export function shellRoom(app: App, { plant, logRing }: RoomParts): ShellRoom {
   const traces = new TraceDesk({
     source: app.servers,
+    own: app.devices.own,
     isDevice: (name) => app.devices.all().some((device) => device.name === name),
     clock: systemClock,
     timers: systemTimers,

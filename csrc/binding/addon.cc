@@ -8,6 +8,7 @@
 #include "lu.h"
 #include "paths.h"
 #include "plane.h"
+#include "trace.h"
 
 extern "C" {
 #include "core/crc32c.h"
@@ -46,6 +47,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   ExportOpeners(env, exports);
   ExportLu(env, exports);
   ExportPaths(env, exports);
+  ExportTrace(env, exports);
   ExportArena(env, exports);
   ExportCopy(env, exports);
   ExportPlane(env, exports);

@@ -8,6 +8,7 @@
 #include "device.h"
 #include "lu.h"
 #include "paths.h"
+#include "trace.h"
 
 namespace gantry {
 namespace {
@@ -16,10 +17,24 @@ namespace {
 // asked whether they are still there.
 constexpr uint32_t kIdleMs = 5000;
 
+// Where the unit's commands can be recorded, if anywhere.
+struct Tapped {
+  std::shared_ptr<TapCore> tap;
+  uint32_t tag = 0;
+
+  // From the last two arguments: a tap, or null, and the tag.
+  explicit Tapped(Args &args) {
+    Napi::Value handle = args.Next();
+    if (!handle.IsNull()) tap = FromHandle<TapCore>(handle);
+    tag = args.U32();
+  }
+};
+
 class Opening : public Letter {
 public:
-  Opening(Napi::Env env, std::shared_ptr<Mailbox> mailbox, Opener opener, uint32_t idle_ms)
-      : pledge(env, mailbox), mailbox_(std::move(mailbox)), opener_(std::move(opener)), idle_ms_(idle_ms) {}
+  Opening(Napi::Env env, std::shared_ptr<Mailbox> mailbox, Opener opener, uint32_t idle_ms, Tapped tapped)
+      : pledge(env, mailbox), mailbox_(std::move(mailbox)), opener_(std::move(opener)), idle_ms_(idle_ms),
+        tapped_(std::move(tapped)) {}
   ~Opening() override {
     if (runner_) gt_runner_free(runner_);
   }
@@ -32,6 +47,7 @@ private:
   std::shared_ptr<Mailbox> mailbox_;
   Opener opener_;
   uint32_t idle_ms_;
+  Tapped tapped_;
   gt_runner *runner_ = nullptr;
   gt_lu_limits limits_ = {};
   int error_ = 0;
@@ -44,6 +60,10 @@ void Opening::Run() {
   opener_ = nullptr; // secrets and device references go
   if (error_) return;
   limits_ = lu->limits;
+  if (tapped_.tap) {
+    lu->tap = gt_tap_ref(tapped_.tap->Tap());
+    lu->tag = tapped_.tag;
+  }
   error_ = gt_runner_start(lu, idle_ms_, &runner_);
   if (error_) gt_lu_close(lu);
 }
@@ -59,9 +79,9 @@ void Opening::Open(Napi::Env env) {
   pledge.Resolve(env, result);
 }
 
-Napi::Value Start(const Napi::CallbackInfo &info, uint32_t idle_ms, Opener opener) {
+Napi::Value Start(const Napi::CallbackInfo &info, uint32_t idle_ms, Opener opener, Args &args) {
   auto mailbox = Host::Of(info.Env()).mailbox;
-  auto opening = std::make_shared<Opening>(info.Env(), mailbox, std::move(opener), idle_ms);
+  auto opening = std::make_shared<Opening>(info.Env(), mailbox, std::move(opener), idle_ms, Tapped(args));
   Napi::Promise promise = opening->pledge.Promise();
   try {
     std::thread([opening, mailbox] {
@@ -74,28 +94,33 @@ Napi::Value Start(const Napi::CallbackInfo &info, uint32_t idle_ms, Opener opene
   return promise;
 }
 
-// luOpenVirtual(device)
+// luOpenVirtual(device, tap, tag); tap: null, or where its commands can be recorded. So for all of these.
 Napi::Value OpenVirtual(const Napi::CallbackInfo &info) {
   Args args(info);
-  return Start(info, 0, VirtualOpener(args, info.Env()));
+  Opener opener = VirtualOpener(args, info.Env());
+  return Start(info, 0, std::move(opener), args);
 }
 
-// luOpenSg(path, reservedBytes, directIo)
+// luOpenSg(path, reservedBytes, directIo, tap, tag)
 Napi::Value OpenSg(const Napi::CallbackInfo &info) {
   Args args(info);
-  return Start(info, 0, SgOpener(args));
+  Opener opener = SgOpener(args);
+  return Start(info, 0, std::move(opener), args);
 }
 
-// luOpenIscsi(portal, target, lun, initiator, user, secret, targetUser, targetSecret, headerDigest, timeoutMs)
+// luOpenIscsi(portal, target, lun, initiator, user, secret, targetUser, targetSecret, headerDigest, timeoutMs, tap,
+// tag)
 Napi::Value OpenIscsi(const Napi::CallbackInfo &info) {
   Args args(info);
-  return Start(info, kIdleMs, IscsiOpener(args));
+  Opener opener = IscsiOpener(args);
+  return Start(info, kIdleMs, std::move(opener), args);
 }
 
-// luOpenPaths(paths)
+// luOpenPaths(paths, tap, tag)
 Napi::Value OpenOverPaths(const Napi::CallbackInfo &info) {
   Args args(info);
-  return Start(info, kIdleMs, PathsOpener(args, info.Env()));
+  Opener opener = PathsOpener(args, info.Env());
+  return Start(info, kIdleMs, std::move(opener), args);
 }
 
 struct IscsiTexts {

@@ -80,8 +80,6 @@ void ExportLio(Napi::Env env, Napi::Object exports);
 
 // What is waiting, as src/native/plane.ts takes it apart.
 Napi::Object TakePlane(Napi::Env env, PlaneCore &core);
-// What was recorded of servers' commands.
-Napi::Object TakeRecords(Napi::Env env, PlaneCore &core);
 
 } // namespace gantry
 

@@ -4,6 +4,7 @@
 #include "device.h"
 #include "lu.h"
 #include "plane.h"
+#include "trace.h"
 
 namespace gantry {
 namespace {
@@ -39,7 +40,10 @@ Napi::Value Take(const Napi::CallbackInfo &info) {
 // planeTakeTrace(plane) → { records, lost }
 Napi::Value TakeTrace(const Napi::CallbackInfo &info) {
   auto core = Args(info).Handle<PlaneCore>();
-  return TakeRecords(info.Env(), *core);
+  gt_plane *plane = core->Plane(info.Env());
+  return TakeRecords(info.Env(), [plane](gt_trace_record *out, size_t max, uint64_t *lost) {
+    return gt_plane_take_trace(plane, out, max, lost);
+  });
 }
 
 // Rows as bytes: opcode, class, handling, flags, service action (16 bits, little-endian, signed), two zeros.

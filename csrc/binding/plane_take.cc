@@ -48,23 +48,6 @@ Napi::Object NoteObject(Napi::Env env, const gt_note &note) {
   return object;
 }
 
-Napi::Object RecordObject(Napi::Env env, const gt_trace_record &record) {
-  Napi::Object object = Napi::Object::New(env);
-  object.Set("beganNs", Napi::BigInt::New(env, record.began_ns));
-  object.Set("endedNs", Napi::BigInt::New(env, record.ended_ns));
-  object.Set("nexus", Plain(env, record.nexus));
-  object.Set("lun", Plain(env, record.lun));
-  object.Set("unit", Plain(env, record.unit));
-  object.Set("dataBytes", Plain(env, record.data_len));
-  object.Set("residual", Plain(env, record.resid));
-  object.Set("direction", Plain(env, record.dir));
-  object.Set("outcome", Plain(env, record.outcome));
-  object.Set("status", Plain(env, record.status));
-  object.Set("cdb", CopyBytes(env, record.cdb, record.cdb_len));
-  object.Set("sense", CopyBytes(env, record.sense, record.sense_len));
-  return object;
-}
-
 // True: there may be more.
 bool TakeEvents(Napi::Env env, gt_target *target, Napi::Array list) {
   uint32_t total = 0;
@@ -119,23 +102,6 @@ Napi::Object TakePlane(Napi::Env env, PlaneCore &core) {
   taken.Set("punts", punts);
   taken.Set("notes", notes);
   taken.Set("rings", rings);
-  return taken;
-}
-
-Napi::Object TakeRecords(Napi::Env env, PlaneCore &core) {
-  gt_plane *plane = core.Plane(env);
-  Napi::Array records = Napi::Array::New(env);
-  uint64_t lost = 0, more = 0;
-  TakeAll<gt_trace_record>(
-      [plane, &lost, &more](gt_trace_record *out, size_t max) {
-        size_t count = gt_plane_take_trace(plane, out, max, &more);
-        lost += more;
-        return count;
-      },
-      [env](const gt_trace_record &record) { return RecordObject(env, record); }, records);
-  Napi::Object taken = Napi::Object::New(env);
-  taken.Set("records", records);
-  taken.Set("lost", Napi::BigInt::New(env, lost));
   return taken;
 }
 

@@ -17,6 +17,7 @@
 #include "core/sense.h"
 #include "plane/plane.h"
 #include "transport/io_list.h"
+#include "transport/trace_queue.h"
 
 typedef struct gt_unit gt_unit;
 typedef struct gt_order gt_order;
@@ -335,26 +336,15 @@ uint64_t gt_punts_expire(gt_plane *plane, uint64_t now_ns);
 
 /* ---- trace.c ---- */
 
-/* A bounded queue of many writers and one reader, without a lock: whoever raises `head` by one has the cell, and the
- * cell's `turn` says whose it is (place: a writer's, place + 1: the reader's). Cells are made with the first filter and
- * stay as long as the plane, since a writer may be at one. */
-typedef struct gt_trace_cell {
-  atomic_size_t turn;
-  gt_trace_record record;
-} gt_trace_cell;
 typedef struct gt_trace {
   atomic_uint count;                              /* of filters */
   atomic_uint_fast64_t filters[GT_TRACE_FILTERS]; /* nexus 63-32, unit 31-0 */
-  gt_trace_cell *cells;
-  atomic_size_t head;
-  size_t tail; /* the reader's */
-  atomic_uint_fast64_t lost;
+  gt_trace_queue queue;
 } gt_trace;
 /* home: when a task begins; 0: nobody records. */
 uint64_t gt_trace_now(const gt_trace *trace);
 /* home: a task that began then has its answer, and still its path. */
 void gt_trace_task(gt_trace *trace, const gt_task *task);
-void gt_trace_put(gt_trace *trace, const gt_trace_record *record);
 
 /* ---- plane.c ---- */
 

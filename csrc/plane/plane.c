@@ -144,7 +144,7 @@ void gt_plane_close(gt_plane *plane) {
   gt_notes_free(&plane->notes);
   pthread_mutex_destroy(&plane->lock);
   free(plane->classes.rows);
-  free(plane->trace.cells);
+  gt_trace_queue_free(&plane->trace.queue);
   free(plane);
 }
 

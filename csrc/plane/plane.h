@@ -27,6 +27,7 @@
 
 #include "../device/device.h"
 #include "../transport/lu.h"
+#include "../transport/trace.h"
 
 enum {
   GT_UNITS_MAX = 256,    /* logical units behind the bridge */
@@ -194,22 +195,9 @@ int gt_plane_path_stats(gt_plane *plane, uint32_t nexus, uint32_t lun, gt_path_s
 
 /* ---- trace: what servers send, for people who look for a fault ---- */
 
-enum {
-  GT_TRACE_FILTERS = 64,   /* pairs of nexus and unit */
-  GT_TRACE_RECORDS = 2048, /* that wait to be taken; what comes then is counted and lost */
-};
 typedef struct gt_trace_filter {
   uint32_t nexus, unit; /* UINT32_MAX: any */
 } gt_trace_filter;
-/* A command from its admission to its answer: never a byte of its data. */
-typedef struct gt_trace_record {
-  uint64_t began_ns, ended_ns; /* CLOCK_MONOTONIC */
-  uint32_t nexus, lun, unit;   /* unit UINT32_MAX: none */
-  uint32_t data_len;
-  int32_t resid;
-  uint8_t dir, outcome, status, cdb_len, sense_len;
-  uint8_t cdb[GT_CDB_MAX], sense[GT_SENSE_MAX];
-} gt_trace_record;
 /* (supervisor) Records the commands that one of these pairs is about, and no others; none: nothing is recorded, which
  * costs a task two looks at a number. Records that were not taken stay. -ENOMEM, -EINVAL: too many. */
 int gt_plane_trace(gt_plane *plane, const gt_trace_filter *filters, size_t count);

@@ -63,6 +63,9 @@ struct gt_io {
   uint16_t host_status;   /* sg: host_status; iscsi: libiscsi status & 0xffff; else 0 */
   uint16_t driver_status; /* sg: driver_status, with the bit that only says "sense present" removed */
 
+  /* When gt_lu_submit was called, CLOCK_MONOTONIC; 0: nobody records it. */
+  uint64_t began_ns;
+
   /* The transport's own. */
   gt_io *next;
   uint64_t priv[4];
@@ -86,16 +89,38 @@ typedef struct gt_lu_ops {
   void (*close)(gt_lu *lu);           /* completes everything outstanding as GT_ABORTED, then frees lu */
 } gt_lu_ops;
 
+/* A queue of records (trace.h). */
+typedef struct gt_tap gt_tap;
+
 struct gt_lu {
   const gt_lu_ops *ops;
   gt_lu_limits limits;
+  gt_tap *tap; /* NULL, or a share of it that goes with the unit; set before the first command */
+  uint32_t tag;
 };
 
-static inline int gt_lu_submit(gt_lu *lu, gt_io *io) { return lu->ops->submit(lu, io); }
+/* When a command begins that is to be recorded, else 0; a record of one that has ended; a share given back. */
+uint64_t gt_tap_begin(const gt_tap *tap, uint32_t tag);
+void gt_tap_end(gt_tap *tap, uint32_t tag, const gt_io *io);
+void gt_tap_unref(gt_tap *tap);
+
+static inline int gt_lu_submit(gt_lu *lu, gt_io *io) {
+  io->began_ns = lu->tap ? gt_tap_begin(lu->tap, lu->tag) : 0;
+  return lu->ops->submit(lu, io);
+}
+/* For transports: the answer is there. */
+static inline void gt_lu_done(gt_lu *lu, gt_io *io) {
+  if (io->began_ns) gt_tap_end(lu->tap, lu->tag, io);
+  io->done(io);
+}
 static inline int gt_lu_poll(gt_lu *lu, int timeout_ms) { return lu->ops->poll(lu, timeout_ms); }
 static inline void gt_lu_wake(gt_lu *lu) { lu->ops->wake(lu); }
 static inline int gt_lu_abort(gt_lu *lu, gt_io *io) { return lu->ops->abort(lu, io); }
-static inline void gt_lu_close(gt_lu *lu) { lu->ops->close(lu); }
+static inline void gt_lu_close(gt_lu *lu) {
+  gt_tap *tap = lu->tap;
+  lu->ops->close(lu);
+  if (tap) gt_tap_unref(tap);
+}
 
 /* Runs one command to its end on the calling thread (which must be the poller). */
 int gt_lu_execute(gt_lu *lu, gt_io *io);

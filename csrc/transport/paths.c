@@ -203,7 +203,7 @@ static int run_done(gt_paths *paths) {
   int count = 0;
   for (gt_io *io; (io = gt_io_list_pop(&ready)); count++) {
     told += io->priv[PRIV_LOST] != 0;
-    io->done(io);
+    gt_lu_done(&paths->lu, io);
   }
   paths->lost -= told;
   return count;

@@ -159,7 +159,7 @@ static int run_done(gt_sg *sg) {
   sg->finished = (gt_io_list){NULL, NULL};
   int count = 0;
   for (gt_io *io; (io = gt_io_list_pop(&ready)); count++)
-    io->done(io);
+    gt_lu_done(&sg->lu, io);
   return count;
 }
 

@@ -52,7 +52,7 @@ static void finish_first(gt_virtual *self) {
   self->first_ran = false;
   self->queued--;
   io->next = NULL;
-  io->done(io);
+  gt_lu_done(&self->lu, io);
 }
 
 static void unanswered(gt_io *io, gt_outcome outcome) {

@@ -16,6 +16,7 @@ import { identityOf } from "./discovery/identity.js";
 import type { Places, ScsiNode } from "./discovery/sysfs.js";
 import { type OpenDisk, openDisk } from "./disk.js";
 import { type Cartridges, EmulatedDevices } from "./emulated.js";
+import { OwnCommands } from "./own-commands.js";
 import { repeatable } from "./repeatable.js";
 import { ScsiUnit, type Wanted } from "./scsi-unit.js";
 import { openTapeDrive, type TapeDrive } from "./tape-drive.js";
@@ -46,6 +47,8 @@ export class DeviceRegistry {
   readonly #native: Native;
   readonly #configs: ReadonlyMap<string, DeviceConfig>;
   readonly #emulated: EmulatedDevices;
+  /** What jobs and the bridge itself send to devices. */
+  readonly own: OwnCommands;
   readonly #room: RegistryRoom;
   /** Of the devices that are configured by identity. */
   readonly #paths = new Map<string, DevicePaths>();
@@ -57,6 +60,7 @@ export class DeviceRegistry {
     this.#emulated = new EmulatedDevices(native);
     this.#room = { ...SYSTEM, ...room };
     this.#configs = new Map(devices.map((device) => [device.name, device]));
+    this.own = new OwnCommands(native, [...this.#configs.keys()]);
   }
 
   /** Makes the emulated devices. Throws DEVICE_UNUSABLE, with the configuration's name of the device. */
@@ -207,7 +211,7 @@ export class DeviceRegistry {
   async #openUnit(name: string, wanted?: Wanted): Promise<ScsiUnit> {
     const config = this.config(name);
     try {
-      return new ScsiUnit(name, await this.#native.openLu(this.#target(config)), wanted);
+      return new ScsiUnit(name, await this.#native.openLu(this.#target(config), this.own.tapped(name)), wanted);
     } catch (error) {
       throw new GantryError("DEVICE_PATH_FAILED", `Device ${name} cannot be opened: ${messageOf(error)}`, {
         cause: error,

@@ -1,6 +1,7 @@
-// Traces of servers' commands: who or what is recorded and until when, and the last of what was. The data plane knows
-// nexuses and units by numbers that come and go; names of initiators and devices stay.
-import type { TraceFilter, TraceRecord } from "../native/types.js";
+// Traces of commands, of servers and of the bridge's own (copy jobs): who or what is recorded and until when, and the last
+// of what was. The data plane knows nexuses and units by numbers that come and go; names of initiators and devices stay.
+import type { OwnCommands } from "../device/own-commands.js";
+import type { TraceFilter, TraceRecord } from "../native/records.js";
 import type { Clock, Timers } from "../sys/clock.js";
 import { GantryError } from "../sys/errors.js";
 
@@ -21,6 +22,8 @@ export interface TraceSource {
 
 export interface TraceDeskOptions {
   readonly source: TraceSource;
+  /** What the bridge itself sends to devices. */
+  readonly own: Pick<OwnCommands, "record" | "take">;
   readonly isDevice: (name: string) => boolean;
   readonly clock: Clock;
   readonly timers: Timers;
@@ -37,16 +40,21 @@ export interface TraceFacts {
 }
 
 /** A command with names. */
-export interface TracedCommand extends Omit<TraceRecord, "beganNs" | "endedNs"> {
+export interface TracedCommand extends Omit<TraceRecord, "beganNs" | "endedNs" | "nexus" | "lun"> {
   readonly serial: number;
+  /** With `lun`, of a server's command; absent: the bridge sent it itself. */
+  readonly nexus?: number;
+  readonly lun?: number;
   /** Of the wall clock, with microseconds after the point. */
   readonly beganMs: number;
   readonly tookUs: number;
-  /** "" where the nexus is gone already. */
+  /** "" where the nexus is gone already, and of the bridge's own. */
   readonly initiator: string;
   readonly peer: string;
   readonly device: string;
 }
+
+const NOBODY = { initiator: "", peer: "" } as const;
 
 /** iSCSI names, and names of ports in the ways that fabrics write them. */
 const INITIATOR = /^((iqn|eui|naa)\.|[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){7}$)/;
@@ -122,14 +130,19 @@ export class TraceDesk {
 
   /** Takes what there is, forgets what is over, and tells the data plane which numbers are meant now. */
   #look(): void {
-    const { clock, timers, source } = this.#options;
+    const { clock, timers, source, own } = this.#options;
     for (const { nexus, initiator, peer } of source.sessions()) this.#names.set(nexus, { initiator, peer });
     this.#take();
     for (const [what, { untilMs }] of this.#traces) if (clock.monotonicMs() >= untilMs) this.#traces.delete(what);
     // Each time: a reload may have made another data plane, which knows nothing of it.
     const filters = this.#meant();
-    if (filters.length > 0 || this.#recording) source.trace(filters);
-    this.#recording = filters.length > 0;
+    const devices = [...this.#traces].flatMap(([what, { kind }]) => (kind === "device" ? [what] : []));
+    const recording = filters.length > 0 || devices.length > 0;
+    if (recording || this.#recording) {
+      source.trace(filters);
+      own.record(devices);
+    }
+    this.#recording = recording;
     this.#timer?.();
     this.#timer = undefined;
     if (this.#traces.size > 0) this.#timer = timers.after(TAKE_MS, () => this.#look());
@@ -149,20 +162,26 @@ export class TraceDesk {
   }
 
   #take(): void {
-    const { source, clock, nowNs } = this.#options;
-    const { records, lost } = source.takeTrace();
-    this.#lost += lost;
-    if (records.length === 0) return;
+    const { source, own, clock, nowNs } = this.#options;
+    const [servers, ours] = [source.takeTrace(), own.take()];
+    this.#lost += servers.lost + ours.lost;
+    if (servers.records.length + ours.commands.length === 0) return;
     const [wallMs, ns] = [clock.nowMs(), nowNs()];
     const devices = new Map(source.units().map(({ unit, device }) => [unit, device]));
-    for (const { beganNs, endedNs, ...record } of records)
-      this.#commands.push({
+    const named = [
+      ...servers.records.map((record) => ({
         ...record,
+        ...(this.#names.get(record.nexus) ?? NOBODY),
+        device: record.unit === undefined ? "" : (devices.get(record.unit) ?? ""),
+      })),
+      ...ours.commands.map((command) => ({ ...command, ...NOBODY })),
+    ].sort((a, b) => (a.endedNs < b.endedNs ? -1 : a.endedNs > b.endedNs ? 1 : 0));
+    for (const { beganNs, endedNs, ...command } of named)
+      this.#commands.push({
+        ...command,
         serial: ++this.#serial,
         beganMs: wallMs - Number((ns - beganNs) / 1000n) / 1000,
         tookUs: Number((endedNs - beganNs) / 1000n),
-        ...(this.#names.get(record.nexus) ?? { initiator: "", peer: "" }),
-        device: record.unit === undefined ? "" : (devices.get(record.unit) ?? ""),
       });
     if (this.#commands.length > KEPT) this.#commands = this.#commands.slice(-KEPT);
   }

@@ -6,7 +6,8 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { PathStats, Punt } from "../plane.js";
 import { GantryError, messageOf } from "../sys/errors.js";
-import type { CopyEvent, CopyStats, RingStats, ScsiAnswer, TargetStats, TraceRecord } from "./types.js";
+import type { TraceRecord } from "./records.js";
+import type { CopyEvent, CopyStats, RingStats, ScsiAnswer, TargetStats } from "./types.js";
 
 declare const kind: unique symbol;
 /** A share of a native object; only the addon can make one. */
@@ -18,6 +19,7 @@ export type CopyHandle = Handle<"copy">;
 export type PlaneHandle = Handle<"plane">;
 export type PathsHandle = Handle<"paths">;
 export type UeventsHandle = Handle<"uevents">;
+export type TapHandle = Handle<"tap">;
 export type Unit = readonly [LuHandle, type: number, blockBytes: number, blocks: bigint, maxIoBytes: number];
 
 export interface OpenedLu {
@@ -63,7 +65,7 @@ export interface Taken {
   readonly rings: readonly RawRing[];
 }
 
-/** gt_trace_record of csrc/plane/plane.h. */
+/** gt_trace_record of csrc/transport/trace.h. */
 export interface RawRecord extends Omit<TraceRecord, "outcome" | "direction" | "unit"> {
   readonly unit: number;
   readonly direction: number;
@@ -71,6 +73,23 @@ export interface RawRecord extends Omit<TraceRecord, "outcome" | "direction" | "
 }
 
 type Text = string | null;
+
+/** How a real device is reached. */
+export type SgArguments = [path: string, reservedBytes: number, directIo: boolean];
+export type IscsiArguments = [
+  portal: string,
+  target: string,
+  lun: number,
+  initiator: string,
+  user: Text,
+  secret: Text,
+  targetUser: Text,
+  targetSecret: Text,
+  headerDigest: boolean,
+  connectTimeoutMs: number,
+];
+/** Where a unit's commands can be recorded, if anywhere, and as whose. */
+export type TapArguments = [tap: TapHandle | null, tag: number];
 
 export interface Addon {
   openDisk(
@@ -119,21 +138,13 @@ export interface Addon {
   tapeStreamCounts(tape: DeviceHandle): [starts: number, underruns: number];
   deviceClose(device: DeviceHandle): void;
 
-  luOpenVirtual(device: DeviceHandle): Promise<OpenedLu>;
-  luOpenSg(path: string, reservedBytes: number, directIo: boolean): Promise<OpenedLu>;
-  luOpenIscsi(
-    portal: string,
-    target: string,
-    lun: number,
-    initiator: string,
-    user: Text,
-    secret: Text,
-    targetUser: Text,
-    targetSecret: Text,
-    headerDigest: boolean,
-    connectTimeoutMs: number,
-  ): Promise<OpenedLu>;
-  luOpenPaths(paths: PathsHandle): Promise<OpenedLu>;
+  luOpenVirtual(device: DeviceHandle, ...tap: TapArguments): Promise<OpenedLu>;
+  luOpenSg(...details: [...SgArguments, ...TapArguments]): Promise<OpenedLu>;
+  luOpenIscsi(...details: [...IscsiArguments, ...TapArguments]): Promise<OpenedLu>;
+  luOpenPaths(paths: PathsHandle, ...tap: TapArguments): Promise<OpenedLu>;
+  tapOpen(): TapHandle;
+  tapSet(tap: TapHandle, tags: Uint8Array): void;
+  tapTake(tap: TapHandle): { readonly records: readonly RawRecord[]; readonly lost: bigint };
   pathsOpen(again: Uint8Array, checkMs: number, onChanged: () => void): PathsHandle;
   pathsAdd(
     paths: PathsHandle,
@@ -220,7 +231,7 @@ export interface Addon {
     timeoutMs: number,
     slowTimeoutMs: number,
     transport: "sg" | "paths" | "iscsi",
-    ...details: Parameters<Addon["luOpenSg"]> | Parameters<Addon["luOpenPaths"]> | Parameters<Addon["luOpenIscsi"]>
+    ...details: SgArguments | [paths: PathsHandle] | IscsiArguments
   ): Promise<number>;
   planeRemoveUnit(plane: PlaneHandle, unit: number): void;
   planeSetPort(plane: PlaneHandle, nexus: number, relative: number, group: number, name: string): void;

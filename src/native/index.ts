@@ -8,9 +8,11 @@ import { openDisk, openTape } from "./device.js";
 import { call, errnoOf } from "./failure.js";
 import { openLu } from "./lu.js";
 import { openPlane } from "./plane.js";
+import { openTap } from "./tap.js";
 import type { Native } from "./types.js";
 
 export { type Program, ProgramBuilder } from "./program.js";
+export * from "./records.js";
 export * from "./types.js";
 export { errnoOf };
 
@@ -23,7 +25,8 @@ export function loadNative(file: string = addonFile()): Native {
   return {
     openDisk: (options) => openDisk(addon, options),
     openTape: (options) => openTape(addon, options),
-    openLu: (target) => openLu(addon, target),
+    openLu: (target, tapped) => openLu(addon, target, tapped),
+    openTap: () => openTap(addon),
     createArena: (size) => createArena(addon, size),
     startCopy: (options, onEvents) => startCopy(addon, options, onEvents),
     openPlane: (options, events) => openPlane(addon, options, events),
@@ -57,7 +60,8 @@ const ready = (): Native => {
 export const native: Native = {
   openDisk: (options) => ready().openDisk(options),
   openTape: (options) => ready().openTape(options),
-  openLu: async (target) => await ready().openLu(target),
+  openLu: async (target, tapped) => await ready().openLu(target, tapped),
+  openTap: () => ready().openTap(),
   createArena: (size) => ready().createArena(size),
   startCopy: (options, onEvents) => ready().startCopy(options, onEvents),
   openPlane: (options, events) => ready().openPlane(options, events),

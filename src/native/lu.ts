@@ -1,9 +1,11 @@
 // Logical units: opening one over any transport, and single commands.
-import type { Addon, LuHandle, OpenedLu } from "./addon.js";
+import type { Addon, IscsiArguments, LuHandle, OpenedLu, SgArguments } from "./addon.js";
 import { bytes, flag, integer, text, U32_MAX } from "./check.js";
 import { deviceHandle } from "./device.js";
 import { callLater, invalid } from "./failure.js";
 import { openOverPaths } from "./paths.js";
+import type { Tapped } from "./records.js";
+import { tapArguments } from "./tap.js";
 import { type ExecuteOptions, type Lu, type LuTarget, PARAMETER_MAX, type ScsiAnswer } from "./types.js";
 
 const TIMEOUT_MS = 30_000;
@@ -59,7 +61,7 @@ function chap(
 type Target<T extends LuTarget["transport"]> = Extract<LuTarget, { readonly transport: T }>;
 
 /** What the addon wants to know of a device behind the kernel's generic driver. */
-export function sgArguments(target: Target<"sg">): Parameters<Addon["luOpenSg"]> {
+export function sgArguments(target: Target<"sg">): SgArguments {
   return [
     text("path", target.path),
     integer("reservedBytes", target.reservedBytes, 4096, 1 << 26, RESERVED_BYTES),
@@ -68,7 +70,7 @@ export function sgArguments(target: Target<"sg">): Parameters<Addon["luOpenSg"]>
 }
 
 /** The same of a logical unit of an iSCSI target. */
-export function iscsiArguments(target: Target<"iscsi">): Parameters<Addon["luOpenIscsi"]> {
+export function iscsiArguments(target: Target<"iscsi">): IscsiArguments {
   const ours = chap("chap", target.chap);
   const theirs = chap("targetChap", target.targetChap);
   if (theirs !== null && ours === null)
@@ -87,26 +89,27 @@ export function iscsiArguments(target: Target<"iscsi">): Parameters<Addon["luOpe
   ];
 }
 
-function open(addon: Addon, target: LuTarget): Promise<OpenedLu> {
+function open(addon: Addon, target: LuTarget, tapped: Tapped | undefined): Promise<OpenedLu> {
+  const tap = tapArguments(tapped);
   switch (target.transport) {
     case "virtual": {
       const device = deviceHandle(target.device);
       if (device === undefined) throw invalid("device is not an emulated device of this process.", { field: "device" });
-      return addon.luOpenVirtual(device);
+      return addon.luOpenVirtual(device, ...tap);
     }
     case "sg":
-      return addon.luOpenSg(...sgArguments(target));
+      return addon.luOpenSg(...sgArguments(target), ...tap);
     case "paths":
-      return openOverPaths(addon, target);
+      return openOverPaths(addon, target, tap);
     case "iscsi":
-      return addon.luOpenIscsi(...iscsiArguments(target));
+      return addon.luOpenIscsi(...iscsiArguments(target), ...tap);
     default:
       throw invalid("transport is none of virtual, sg, paths and iscsi.", { field: "transport" });
   }
 }
 
-export async function openLu(addon: Addon, target: LuTarget): Promise<Lu> {
-  const opened = await callLater(async () => await open(addon, target));
+export async function openLu(addon: Addon, target: LuTarget, tapped?: Tapped): Promise<Lu> {
+  const opened = await callLater(async () => await open(addon, target, tapped));
   return new NativeLu(addon, target.transport, opened);
 }
 

@@ -1,5 +1,5 @@
 // Several paths to one logical unit: opened, asked who they are, added and taken away while the unit is in use.
-import type { Addon, OpenedLu, PathsHandle } from "./addon.js";
+import type { Addon, OpenedLu, PathsHandle, TapArguments } from "./addon.js";
 import { bytes, flag, integer, text, U32_MAX } from "./check.js";
 import { call, callLater, invalid } from "./failure.js";
 import type { LuIdentity, PathFact, PathGroup, PathsTarget } from "./types.js";
@@ -111,5 +111,5 @@ async function firstPaths(group: NativePaths, { nodes }: PathsTarget): Promise<v
   clearTimeout(timer);
 }
 
-export const openOverPaths = (addon: Addon, target: PathsTarget): Promise<OpenedLu> =>
-  openPaths(addon, target, (handle) => addon.luOpenPaths(handle));
+export const openOverPaths = (addon: Addon, target: PathsTarget, tap: TapArguments): Promise<OpenedLu> =>
+  openPaths(addon, target, (handle) => addon.luOpenPaths(handle, ...tap));

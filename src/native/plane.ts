@@ -12,23 +12,16 @@ import type {
   Verdict,
   WrittenExtent,
 } from "../plane.js";
-import type { Addon, PlaneHandle, RawEvent, RawNote, RawRecord } from "./addon.js";
+import type { Addon, PlaneHandle, RawEvent, RawNote } from "./addon.js";
 import { bytes, flag, integer, oneOf, text, U16_MAX, U32_MAX, wide } from "./check.js";
 import { deviceHandle } from "./device.js";
 import { call, callLater, invalid } from "./failure.js";
 import { iscsiArguments, sgArguments } from "./lu.js";
 import { openPaths } from "./paths.js";
+import type { TraceFilter } from "./records.js";
 import { PlaneRings } from "./rings.js";
-import type {
-  EmulatedDevice,
-  NativePlane,
-  Outcome,
-  PlaneOptions,
-  RealTarget,
-  TargetStats,
-  TraceFilter,
-  TraceRecord,
-} from "./types.js";
+import { recordOf } from "./tap.js";
+import type { EmulatedDevice, NativePlane, PlaneOptions, RealTarget, TargetStats } from "./types.js";
 
 const HEADER_BYTES = 48;
 const LOGIN_DATA_MAX = 65_536;
@@ -46,9 +39,6 @@ const HANDLING = { forward: 0, punt: 1, luns: 2, sense: 3, identity: 4 } as cons
 const FLAG = { noAttention: 1, writes: 2, slow: 4, patient: 8 } as const;
 const ROW_BYTES = 8;
 const FILTER_BYTES = 8;
-/** gt_dir and gt_outcome of csrc/transport/lu.h. */
-const DIRECTIONS = ["none", "in", "out"] as const;
-const OUTCOMES: readonly Outcome[] = ["delivered", "transport", "timed-out", "aborted"];
 /** gt_note_kind and gt_refusal. */
 const NOTE = {
   UNIT_GONE: 1,
@@ -341,15 +331,6 @@ function noteOf({
     default:
       return undefined;
   }
-}
-
-function recordOf({ unit, direction, outcome, ...record }: RawRecord): TraceRecord {
-  return {
-    ...record,
-    ...(unit === NOBODY ? {} : { unit }),
-    direction: DIRECTIONS[direction] ?? "none",
-    outcome: OUTCOMES[outcome] ?? "transport",
-  };
 }
 
 const unitNumber = (unit: number): number => integer("unit", unit, 0, 255);

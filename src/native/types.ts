@@ -2,6 +2,7 @@
 // csrc/transport/lu.h and csrc/device/device.h are the source of truth for their meaning; here they
 // have the units and ranges that TypeScript sees. Nothing here imports the addon.
 import type { Plane, PlaneEvents } from "../plane.js";
+import type { Tap, Tapped, TraceFilter, TraceRecord } from "./records.js";
 
 /** How a command ended (csrc/transport/lu.h gt_outcome). Only "delivered" gives status and sense meaning. */
 export type Outcome = "delivered" | "transport" | "timed-out" | "aborted";
@@ -438,30 +439,6 @@ export interface Rings {
   stats(): RingStats;
 }
 
-/** Whose commands are recorded: of a nexus, to a unit, or both. */
-export interface TraceFilter {
-  readonly nexus?: number;
-  readonly unit?: number;
-}
-
-/** A server's command from its admission to its answer, without its data. Nanoseconds of CLOCK_MONOTONIC. */
-export interface TraceRecord {
-  readonly beganNs: bigint;
-  readonly endedNs: bigint;
-  readonly nexus: number;
-  readonly lun: number;
-  /** Absent: there is no path. */
-  readonly unit?: number;
-  readonly direction: "none" | "in" | "out";
-  readonly dataBytes: number;
-  /** Bytes asked for less bytes moved. */
-  readonly residual: number;
-  readonly outcome: Outcome;
-  readonly status: number;
-  readonly cdb: Uint8Array;
-  readonly sense: Uint8Array;
-}
-
 /** The bridge's data plane of this process. Open, it keeps the process alive, as a listening server does. */
 export interface NativePlane extends Plane {
   /** inline: the device never waits (its file is in memory), so that its commands need no thread of their own. */
@@ -480,7 +457,8 @@ export interface NativePlane extends Plane {
 export interface Native {
   openDisk(options: DiskOptions): EmulatedDevice;
   openTape(options: TapeOptions): EmulatedTape;
-  openLu(target: LuTarget): Promise<Lu>;
+  openLu(target: LuTarget, tapped?: Tapped): Promise<Lu>;
+  openTap(): Tap;
   createArena(bytes: bigint): Arena;
   /** onEvents is called on the event loop whenever take() has something new (coalesced). */
   startCopy(options: CopyOptions, onEvents: () => void): Copy;

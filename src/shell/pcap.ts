@@ -1,7 +1,7 @@
 // Recorded commands as a pcap file that Wireshark and tshark decode as they are: for each command an iSCSI SCSI Command
 // PDU, for each answer a SCSI Response PDU (RFC 7143 11.3, 11.4), in TCP segments of raw IPv4 packets. Only CDB, status,
 // residual and sense data are real. Addresses (192.0.2.0/24, RFC 5737), ports and sequence numbers are made up, one
-// connection for each nexus; there is no data, so that READ has no Data-In.
+// connection for each nexus and for what the bridge itself sent to each device; there is no data, so that READ has no Data-In.
 import type { TraceLine } from "./trace-lines.js";
 
 /** Nanosecond variant of the pcap format; LINKTYPE_RAW: packets begin with the IP header. */
@@ -17,7 +17,7 @@ const CDB_IN_BHS = 16;
 interface Packet {
   /** Nanoseconds since 1970. */
   readonly atNs: bigint;
-  readonly nexus: number;
+  readonly flow: number | string;
   readonly toTarget: boolean;
   readonly pdu: Buffer;
 }
@@ -34,23 +34,23 @@ interface Flow {
 
 export function pcapOf(lines: readonly TraceLine[]): Buffer {
   const packets = lines.flatMap(packetsOf).sort((a, b) => (a.atNs < b.atNs ? -1 : a.atNs > b.atNs ? 1 : 0));
-  const flows = new Map<number, Flow>();
+  const flows = new Map<number | string, Flow>();
   const head = Buffer.alloc(24);
   head.writeUInt32LE(MAGIC, 0);
   head.writeUInt16LE(2, 4);
   head.writeUInt16LE(4, 6);
   head.writeUInt32LE(SNAP, 16);
   head.writeUInt32LE(LINKTYPE_RAW, 20);
-  return Buffer.concat([head, ...packets.flatMap((packet) => framed(packet, flowOf(flows, packet.nexus)))]);
+  return Buffer.concat([head, ...packets.flatMap((packet) => framed(packet, flowOf(flows, packet.flow)))]);
 }
 
-function flowOf(flows: Map<number, Flow>, nexus: number): Flow {
-  const known = flows.get(nexus);
+function flowOf(flows: Map<number | string, Flow>, whose: number | string): Flow {
+  const known = flows.get(whose);
   if (known !== undefined) return known;
   const index = flows.size;
   const address = Buffer.from([192, 0, 2, 2 + (index % 250)]);
   const flow = { address, port: FIRST_PORT + (index % 16_000), sent: 1, answered: 1, cmdSn: 1, statSn: 1 };
-  flows.set(nexus, flow);
+  flows.set(whose, flow);
   return flow;
 }
 
@@ -58,15 +58,15 @@ function packetsOf(line: TraceLine): Packet[] {
   // A tag of its own for each command; its end is after its beginning also where both are the same microsecond.
   const beganNs = BigInt(Math.round(line.beganMs * 1000)) * 1000n;
   const endedNs = beganNs + BigInt(line.tookUs) * 1000n + 1n;
-  const { nexus } = line;
-  const command: Packet = { atNs: beganNs, nexus, toTarget: true, pdu: commandPdu(line) };
+  const flow = line.nexus ?? line.device;
+  const command: Packet = { atNs: beganNs, flow, toTarget: true, pdu: commandPdu(line) };
   // Nobody was answered whose command was aborted by himself.
   if (line.outcome === "aborted") return [command];
-  return [command, { atNs: endedNs, nexus, toTarget: false, pdu: responsePdu(line) }];
+  return [command, { atNs: endedNs, flow, toTarget: false, pdu: responsePdu(line) }];
 }
 
 /** RFC 7143 11.3; a CDB of more than 16 bytes goes on in an additional header segment (11.2.2.3). */
-function commandPdu({ serial, lun, cdb, direction, dataBytes }: TraceLine): Buffer {
+function commandPdu({ serial, lun = 0, cdb, direction, dataBytes }: TraceLine): Buffer {
   const bytes = Buffer.from(cdb, "hex");
   const rest = bytes.subarray(CDB_IN_BHS);
   const ahs = Buffer.alloc(rest.length === 0 ? 0 : 4 + padded(rest.length));

@@ -41,7 +41,7 @@ export const DEVICE_VERBS: readonly Verb[] = [
     words: "trace on",
     help: "record the commands of a server or to a device",
     detail:
-      "CDB, status, sense data, lengths and times of every command of that I_T nexus, or to that device, that servers send; never a byte of data. The last 4096 are kept. It ends by itself after 10 minutes, or when so many seconds are given, after those. Commands of copy jobs are not recorded: their failures are in their reports.",
+      "CDB, status, sense data, lengths and times of every command of that I_T nexus, or to that device, whether servers send it or the bridge itself does, for copy jobs above all; never a byte of data. The last 4096 are kept. It ends by itself after 10 minutes, or when so many seconds are given, after those.",
     args: [{ name: "what", help: "a device, or an initiator's name", complete: "device-or-initiator" }],
     options: [{ name: "seconds", value: "seconds", help: "1 to 86400 (default 600)" }],
     role: "technician",
@@ -58,7 +58,7 @@ export const DEVICE_VERBS: readonly Verb[] = [
     words: "trace show",
     help: "what was recorded, decoded, on the console or as a pcap file",
     detail:
-      "The file holds, for each command, an iSCSI SCSI Command PDU and its SCSI Response PDU in TCP segments of raw IPv4 (LINKTYPE_RAW), so that Wireshark and tshark decode CDBs and sense data; addresses, ports and sequence numbers are made up, one connection for each nexus.",
+      "The file holds, for each command, an iSCSI SCSI Command PDU and its SCSI Response PDU in TCP segments of raw IPv4 (LINKTYPE_RAW), so that Wireshark and tshark decode CDBs and sense data; addresses, ports and sequence numbers are made up, one connection for each nexus, and one for what the bridge itself sent to each device.",
     options: [
       { name: "last", value: "commands", help: "so many (default: all)" },
       { name: "follow", help: "go on with what comes, until Ctrl-C" },

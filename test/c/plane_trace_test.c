@@ -85,12 +85,12 @@ static void what_is_lost(gt_plane *plane) {
   gt_trace_record record = {.began_ns = 1};
   for (unsigned i = 0; i < GT_TRACE_RECORDS + 7; i++) {
     record.lun = i;
-    gt_trace_put(&plane->trace, &record);
+    gt_trace_put(&plane->trace.queue, &record);
   }
   CHECK_EQ(take(plane, 7), GT_TRACE_RECORDS);
   CHECK_EQ(records[0].lun, 0);
   CHECK_EQ(records[GT_TRACE_RECORDS - 1].lun, GT_TRACE_RECORDS - 1);
-  gt_trace_put(&plane->trace, &record);
+  gt_trace_put(&plane->trace.queue, &record);
   CHECK_EQ(take(plane, 0), 1);
 }
 
@@ -105,7 +105,7 @@ static void *write_all(void *argument) {
   writer *w = argument;
   for (uint32_t i = 1; i <= EACH; i++) {
     gt_trace_record record = {.nexus = w->number, .lun = i, .data_len = i ^ w->number};
-    gt_trace_put(&w->plane->trace, &record);
+    gt_trace_put(&w->plane->trace.queue, &record);
   }
   return NULL;
 }

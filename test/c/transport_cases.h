@@ -12,6 +12,7 @@
 #include "core/scsi.h"
 #include "core/sense.h"
 #include "transport/lu.h"
+#include "transport/trace.h"
 
 enum { DISK = 1, TAPE = 2, BOTH = 3 };
 
@@ -378,6 +379,52 @@ static inline void case_killed(subject *s, gt_lu *lu) {
   CHECK(gt_lu_submit(lu, &o.io) < 0); /* a lost link stays lost */
 }
 
+static inline size_t take_tapped(gt_tap *tap, gt_trace_record *records, size_t max) {
+  uint64_t lost = UINT64_MAX;
+  size_t count = gt_tap_take(tap, records, max, &lost);
+  CHECK_EQ(lost, 0);
+  return count;
+}
+
+static inline void case_tap(subject *s, gt_lu *lu) {
+  (void)lu;
+  gt_trace_record records[4];
+  uint8_t data[96] = {0};
+  gt_tap *tap = NULL;
+  gt_lu *own = s->open(s);
+  CHECK(own != NULL);
+  CHECK_EQ(gt_tap_new(&tap), 0);
+  if (!own || !tap) return;
+  own->tap = gt_tap_ref(tap);
+  own->tag = 7;
+  settle(own);
+  CHECK_EQ(take_tapped(tap, records, 4), 0);
+  CHECK_EQ(gt_tap_set(tap, (const uint32_t[]){3, 7}, 2), 0);
+  run_good(own, test_unit_ready());
+  gt_io io = command(CDB(GT_INQUIRY, 0, 0, 0, 96, 0), GT_DIR_IN, data, 96);
+  run(own, &io);
+  CHECK_EQ(gt_tap_set(tap, (const uint32_t[]){3}, 1), 0);
+  run_good(own, test_unit_ready());
+  CHECK_EQ(take_tapped(tap, records, 4), 2);
+  CHECK_EQ(records[0].cdb[0], GT_TEST_UNIT_READY);
+  CHECK_EQ(records[0].dir, GT_DIR_NONE);
+  CHECK_EQ(records[1].cdb[0], GT_INQUIRY);
+  CHECK_EQ(records[1].cdb_len, 6);
+  CHECK_EQ(records[1].dir, GT_DIR_IN);
+  CHECK_EQ(records[1].data_len, 96);
+  CHECK_EQ(records[1].resid, io.resid);
+  for (int i = 0; i < 2; i++) {
+    CHECK_EQ(records[i].unit, 7);
+    CHECK_EQ(records[i].nexus, UINT32_MAX);
+    CHECK_EQ(records[i].outcome, GT_DELIVERED);
+    CHECK_EQ(records[i].status, GT_STATUS_GOOD);
+    CHECK(records[i].began_ns != 0 && records[i].ended_ns >= records[i].began_ns);
+  }
+  /* Whoever takes goes first: the unit has its own share. */
+  gt_tap_unref(tap);
+  gt_lu_close(own);
+}
+
 /* --- cases: disk --- */
 
 static inline void case_lba_out_of_range(subject *s, gt_lu *lu) {
@@ -598,6 +645,7 @@ static const transport_case transport_cases[] = {
     {"tape blocks of any length are written and read back", TAPE, case_tape_blocks, 0},
     {"filemark, end of data and incorrect length come with sense and residual", TAPE, case_tape_sense, 0},
     {"tape blocks sent ahead stay in order", TAPE, case_tape_order, 0},
+    {"commands to a unit that is tapped are recorded, while its tag is asked for", BOTH, case_tap, 0},
     {"a command that is held too long times out", BOTH, case_timeout, HOLDS | TIMES_OUT},
     {"a device server that is killed ends everything as a transport failure", BOTH, case_killed, HOLDS | KILLS},
 };

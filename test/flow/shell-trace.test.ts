@@ -3,6 +3,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "ava";
 import { asc, grant, ONE, read, startGate, TEST_UNIT_READY, TWO, write } from "../lib/gate-plant.js";
+import { succeeded } from "../lib/job-plant.js";
+import { rawDisk, rawList, VOLUME } from "../lib/raw-disk.js";
 import { TerminalProcess } from "../lib/terminal.js";
 import { runProgram } from "./daemon-parts.js";
 import { SHELL } from "./shell-parts.js";
@@ -56,4 +58,52 @@ test("the commands of one server, decoded, with sense in words; those of another
   await terminal.sees(/:two LUN 0 disk0: TEST[\s\S]*:one LUN 0\s+disk0: TEST UNIT READY; GOOD/);
   terminal.type("\x03");
   await terminal.sees(/\^C[\s\S]*> /);
+});
+
+test("the commands of a copy job to a device, beside those of servers", async (t) => {
+  const { bridge, directory, open } = await startGate(t, {
+    prepare: (dir) => void rawDisk(join(dir, "disk1"), 16, "x"),
+  });
+  const socket = join(directory, "state", "gantry.sock");
+  const gantry = async (...args: string[]): Promise<string> => {
+    const { code, stdout, stderr } = await runProgram(SHELL, ["--socket", socket, ...args]);
+    t.is(code, 0, stderr);
+    return stdout;
+  };
+  await grant(bridge, ONE);
+  const one = await open(ONE);
+  await one.execute(TEST_UNIT_READY);
+  const clone = async (jobId: string): Promise<void> => {
+    const file = await rawList(directory, jobId, [
+      {
+        name: "m",
+        at: [
+          [0, 100, 50],
+          [50, 3000, 8],
+        ],
+      },
+    ]);
+    const job = { type: "clone", disk: { device: "disk1" }, toDisk: { device: "disk0" }, volume: VOLUME } as const;
+    succeeded(t, await bridge.run({ ...job, jobId }, { file, device: "disk1" }));
+  };
+  await clone("unseen");
+  await gantry("trace", "on", "disk0");
+  t.is((await read(one, 17)).status, 0);
+  await clone("seen");
+  const text = await gantry("trace", "show");
+  t.regex(text, /one LUN 0 disk0: READ\(10\) LBA 17, 1 blocks; GOOD/);
+  t.regex(text, /bridge disk0: WRITE\(1[06]\) LBA 100, 50 blocks; GOOD, 25600 bytes out/);
+  t.regex(text, /bridge disk0: WRITE\(1[06]\) LBA 3000, 8 blocks; GOOD, 4096 bytes out/);
+  t.is(text.match(/WRITE\(1[06]\) LBA 3000/g)?.length, 1, "one of the two jobs");
+  t.notRegex(text, /disk1/);
+  const { lines } = JSON.parse(await gantry("trace", "show", "--json")) as { lines: Record<string, unknown>[] };
+  const own = lines.filter(({ nexus }) => nexus === undefined);
+  t.true(
+    own.length > 0 &&
+      own.every(({ device, lun, initiator }) => device === "disk0" && lun === undefined && initiator === ""),
+  );
+  t.is(lines.filter(({ nexus }) => nexus !== undefined).length, lines.length - own.length);
+  const file = join(directory, "trace.pcap");
+  await gantry("trace", "show", "--file", file);
+  t.true(readFileSync(file).length > 24 + 200 * own.length);
 });

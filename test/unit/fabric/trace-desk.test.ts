@@ -1,6 +1,7 @@
 import test from "ava";
+import type { OwnCommand } from "../../../src/device/own-commands.js";
 import { TraceDesk } from "../../../src/fabric/trace-desk.js";
-import type { TraceFilter, TraceRecord } from "../../../src/native/types.js";
+import type { TraceFilter, TraceRecord } from "../../../src/native/records.js";
 import { ManualClock } from "../../../src/sys/clock.js";
 
 const A = "iqn.2024-01.x:a";
@@ -8,28 +9,30 @@ const A = "iqn.2024-01.x:a";
 function setUp() {
   const clock = new ManualClock();
   const set: (readonly TraceFilter[])[] = [];
+  const own: (readonly string[])[] = [];
+  let ours: OwnCommand[] = [];
   let waiting: TraceRecord[] = [];
   const plant = {
     sessions: [{ nexus: 1, initiator: A, peer: "p:1" }],
     units: [{ device: "disk0", unit: 4 }],
     lost: 0n,
   };
+  const base: TraceRecord = {
+    beganNs: 1_000_000_000n,
+    endedNs: 1_000_250_000n,
+    nexus: 1,
+    lun: 0,
+    unit: 4,
+    direction: "none",
+    dataBytes: 0,
+    residual: 0,
+    outcome: "delivered",
+    status: 0,
+    cdb: new Uint8Array(6),
+    sense: new Uint8Array(0),
+  };
   const record = (more: Partial<TraceRecord> = {}): void => {
-    waiting.push({
-      beganNs: 1_000_000_000n,
-      endedNs: 1_000_250_000n,
-      nexus: 1,
-      lun: 0,
-      unit: 4,
-      direction: "none",
-      dataBytes: 0,
-      residual: 0,
-      outcome: "delivered",
-      status: 0,
-      cdb: new Uint8Array(6),
-      sense: new Uint8Array(0),
-      ...more,
-    });
+    waiting.push({ ...base, ...more });
   };
   const desk = new TraceDesk({
     source: {
@@ -43,12 +46,24 @@ function setUp() {
         return taken;
       },
     },
+    own: {
+      record: (devices) => own.push(devices),
+      take: () => {
+        const taken = { commands: ours, lost: 0n };
+        ours = [];
+        return taken;
+      },
+    },
     isDevice: (name) => name === "disk0",
     clock,
     timers: clock,
     nowNs: () => 3_000_000_000n,
   });
-  return { clock, desk, set, plant, record };
+  const ownRecord = (more: Partial<OwnCommand> = {}): void => {
+    const { nexus: _nexus, lun: _lun, unit: _unit, ...plain } = base;
+    ours.push({ ...plain, device: "disk0", ...more });
+  };
+  return { clock, desk, set, own, plant, record, ownRecord };
 }
 
 test("a device and an initiator become numbers, and follow when those change", (t) => {
@@ -115,6 +130,30 @@ test("the last 4096 are kept; what was lost is counted on", (t) => {
   t.is(commands.length, 4096);
   t.is(commands.at(-1)?.serial, 5000);
   t.is(lost, 10n);
+});
+
+test("of a device also what the bridge itself sends, in the order of the ends; of an initiator not", (t) => {
+  const { clock, desk, own, record, ownRecord } = setUp();
+  desk.on(A, 60);
+  t.deepEqual(own.at(-1), []);
+  desk.on("disk0", 60);
+  t.deepEqual(own.at(-1), ["disk0"]);
+  record({ endedNs: 1_000_300_000n });
+  ownRecord({ endedNs: 1_000_200_000n });
+  ownRecord({ endedNs: 1_000_400_000n });
+  clock.advance(150);
+  const { commands } = desk.commands(0);
+  t.deepEqual(
+    commands.map(({ nexus, lun, tookUs }) => [nexus, lun, tookUs]),
+    [
+      [undefined, undefined, 200],
+      [1, 0, 300],
+      [undefined, undefined, 400],
+    ],
+  );
+  t.like(commands[0], { device: "disk0", initiator: "", peer: "", serial: 1 });
+  desk.off("disk0");
+  t.deepEqual(own.at(-1), []);
 });
 
 test("what is no device and no initiator's name is refused, and the ninth trace", (t) => {
