@@ -1,5 +1,5 @@
-// Power cuts at random moments of starting and working: what was acknowledged is there afterwards, and so is the
-// configuration.
+// Power cuts at random moments of starting and working, with a disk that then loses what it was not told to flush: what
+// was acknowledged is there afterwards, and so is the configuration.
 import { createHash } from "node:crypto";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -8,11 +8,13 @@ import type { Lot } from "../kill/random.js";
 import type { Bench } from "./lib/bench.js";
 import type { Findings } from "./lib/test.js";
 import { Vm, type VmOptions } from "./lib/vm.js";
+import { VolatileDisk } from "./lib/volatile-disk.js";
 
 /** Every so many cuts one comes right after a new configuration was acknowledged. */
 const CONFIGURE_EVERY = 5;
 const START_MS = 45_000;
 const WORK_MS = 30_000;
+const CACHED_MS = 20_000;
 const ONLINE_MS = 300_000;
 
 interface Work {
@@ -22,8 +24,11 @@ interface Work {
   stop(): Promise<void>;
 }
 
-export async function cuts(options: VmOptions, bench: Bench, count: number, lot: Lot, find: Findings): Promise<void> {
-  const before = await identity(options, bench);
+export async function cuts(machine: VmOptions, bench: Bench, count: number, lot: Lot, find: Findings): Promise<void> {
+  const before = await identity(machine, bench);
+  const served = join(bench.folder, "disk.sock");
+  const disk = await VolatileDisk.start(machine.disk.file, served);
+  const options = { ...machine, disk: { ...machine.disk, served } };
   const acknowledged: string[] = [];
   let [configured, number, whileStarting] = [bench.configuration, 0, 0];
   for (let cut = 1; cut <= count; cut++) {
@@ -46,15 +51,18 @@ export async function cuts(options: VmOptions, bench: Bench, count: number, lot:
         await sleep(lot.next() * WORK_MS);
       }
       if (early) whileStarting++;
+      await somethingCached(disk, lot);
       await vm.kill();
       await work.stop();
       acknowledged.push(...work.acknowledged);
       const { length } = work.acknowledged;
-      what = `${early ? "while it started" : "at work"}, ${length} jobs acknowledged ${length === 0 ? work.refused() : ""}`;
+      const refused = length === 0 && work.refused() !== "" ? ` (${work.refused()})` : "";
+      what = `${early ? "while it started" : "at work"}, ${length} jobs acknowledged${refused}`;
     }
     await vm.kill();
+    const lost = await disk.cut(lot);
     number++;
-    find.step(`cut ${cut} of ${count}: ${what}`);
+    find.step(`cut ${cut} of ${count}: ${what}; ${lost.sectors} of ${lost.of} cached sectors lost`);
   }
   const vm = await Vm.start(options);
   try {
@@ -78,7 +86,14 @@ export async function cuts(options: VmOptions, bench: Bench, count: number, lot:
     );
   } finally {
     await vm.kill();
+    await disk.stop();
   }
+}
+
+/** A job is stored and flushed within milliseconds: half of the cuts wait for the moment in between. */
+async function somethingCached(disk: VolatileDisk, lot: Lot): Promise<void> {
+  const until = performance.now() + CACHED_MS;
+  if (lot.next() < 0.5) while (disk.cachedBytes === 0 && performance.now() < until) await sleep(1);
 }
 
 async function identity(options: VmOptions, bench: Bench): Promise<string> {

@@ -90,8 +90,9 @@ async function main(): Promise<void> {
     find.check("it starts by UEFI, too", efi === "efi", boot);
     await vm.kill();
   }
-  if (wanted("cuts")) await cuts(options, bench, Number(values.cuts), new Lot(Number(values.seed)), find);
-  if (wanted("updates")) await updates(options, bench, images, board, find);
+  const lot = new Lot(Number(values.seed));
+  if (wanted("cuts")) await cuts(options, bench, Number(values.cuts), lot, find);
+  if (wanted("updates")) await updates(options, bench, images, board, lot, find);
   time.close();
   await bench.stop();
   if (wanted("footprint")) await keep(board, figures);

@@ -1,19 +1,27 @@
-// Updates by the shell: a good one is installed, those that are not signed as they should be are refused, and those that
-// do not work go back to the version before by themselves.
+// Updates by the shell: a good one is installed, those that are not signed as they should be are refused, those that do not
+// work go back to the version before by themselves, and a power cut in the middle of one changes nothing.
 import { execFile } from "node:child_process";
 import { chmod, cp, mkdir, open, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import { packageRoot } from "../../src/native/addon.js";
+import type { Lot } from "../kill/random.js";
 import { type Bench, BRIDGE } from "./lib/bench.js";
+import { slotADigest } from "./lib/disk.js";
 import type { Findings } from "./lib/test.js";
 import { Vm, type VmOptions } from "./lib/vm.js";
+import { VolatileDisk } from "./lib/volatile-disk.js";
 
 const run = promisify(execFile);
 const ONLINE_MS = 300_000;
+/** The update, in the administrator's folder. */
+const COPY = "update.raucb";
 /** Three starts that hang until the watchdog bites, and one of the version before. */
 const ROLLBACK_MS = 900_000;
+
+/** How often the power is cut in the middle of an update. */
+const INTERRUPTED = 3;
 
 interface Variant {
   readonly version: string;
@@ -27,6 +35,7 @@ export async function updates(
   bench: Bench,
   images: string,
   board: string,
+  lot: Lot,
   find: Findings,
 ): Promise<void> {
   const make = (variant: Variant): Promise<string> => makeUpdate(images, board, bench.folder, variant);
@@ -41,6 +50,7 @@ export async function updates(
   await cp(good, torn);
   await overwrite(torn);
 
+  let installMs = 0;
   const vm = await Vm.start(options);
   try {
     await bench.online(ONLINE_MS, bench.bootId);
@@ -55,6 +65,7 @@ export async function updates(
     find.check("nothing has changed after those", (await version(vm)).startsWith("A "), await version(vm));
 
     const installed = await install(bench, good);
+    installMs = installed.ms;
     find.check("an update is installed", installed.code === 0, installed.err.trim());
     await restart(vm, bench);
     find.check("it runs from the other slot", (await version(vm)) === "B 9.0.1", await version(vm));
@@ -73,6 +84,60 @@ export async function updates(
   } finally {
     await vm.kill();
   }
+  await interrupted(options, bench, await make({ version: "9.0.5" }), installMs, lot, find);
+}
+
+/** The power goes while an update is written to the other slot, and the disk loses what was not flushed. */
+async function interrupted(
+  machine: VmOptions,
+  bench: Bench,
+  bundle: string,
+  installMs: number,
+  lot: Lot,
+  find: Findings,
+): Promise<void> {
+  const served = join(bench.folder, "disk.sock");
+  const disk = await VolatileDisk.start(machine.disk.file, served);
+  const options = { ...machine, disk: { ...machine.disk, served } };
+  const before = await slotADigest(machine.disk);
+  let vm = await Vm.start(options);
+  try {
+    for (let cut = 1; cut <= INTERRUPTED; cut++) {
+      await bench.online(ONLINE_MS, bench.bootId);
+      await vm.rootShell();
+      await bench.copy(bundle, COPY);
+      const installing = installCopy(bench);
+      // Not too near to the end: it may be over before it says so.
+      const after = installMs * 0.8 * lot.next();
+      await sleep(after);
+      await vm.kill();
+      const { code } = await installing;
+      const { sectors, of } = await disk.cut(lot);
+      const whole = (await slotADigest(machine.disk)) === before;
+      vm = await Vm.start(options);
+      await bench.online(ONLINE_MS, bench.bootId);
+      await vm.rootShell();
+      const found = await version(vm);
+      const given = whole || (await variables(vm)).includes("A_OK=0");
+      find.check(
+        `a power cut in the middle of an update leaves the version that ran (${cut} of ${INTERRUPTED})`,
+        code !== 0 && found === "B 9.0.1" && given,
+        [
+          `${found} after ${(after / 1000).toFixed(1)} of ${(installMs / 1000).toFixed(1)} s`,
+          `${sectors} of ${of} cached sectors lost`,
+          `the other slot ${whole ? "is as it was" : given ? "is not to be started" : "is torn, and may be started"}`,
+        ].join("; "),
+      );
+    }
+    const again = await install(bench, bundle);
+    find.check("that update can be installed afterwards", again.code === 0, again.err.trim());
+    await restart(vm, bench);
+    find.check("and runs", (await version(vm)) === "A 9.0.5", await version(vm));
+    await well(vm, "9.0.5");
+  } finally {
+    await vm.kill();
+    await disk.stop();
+  }
 }
 
 /** The service manager is replaced by something that never does anything. */
@@ -83,10 +148,21 @@ async function hang(root: string): Promise<void> {
   await chmod(file, 0o755);
 }
 
-async function install(bench: Bench, file: string): Promise<{ code: number; err: string }> {
-  await bench.copy(file, "update.raucb");
-  const { code, out, err } = await bench.ssh(`update install /var/lib/admin/update.raucb --confirm ${BRIDGE}`);
-  return { code, err: `${out}${err}` };
+interface Installed {
+  readonly code: number;
+  readonly err: string;
+  readonly ms: number;
+}
+
+async function install(bench: Bench, file: string): Promise<Installed> {
+  await bench.copy(file, COPY);
+  return installCopy(bench);
+}
+
+async function installCopy(bench: Bench): Promise<Installed> {
+  const from = performance.now();
+  const { code, out, err } = await bench.ssh(`update install /var/lib/admin/${COPY} --confirm ${BRIDGE}`);
+  return { code, err: `${out}${err}`, ms: performance.now() - from };
 }
 
 async function restart(vm: Vm, bench: Bench, wait = true): Promise<void> {

@@ -1,19 +1,26 @@
 // A disk that an image was written to: a copy that may be started, larger than the image as real ones are. What a person
 // would do with a card reader is done here with mtools.
 import { execFile } from "node:child_process";
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
 import { mkdir, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 
 export const run = promisify(execFile);
 
-/** Where the boot partition begins (tools/image/disk.sh). */
-const BOOT_AT = 2 * 1024 * 1024;
+/** Where the partitions begin (tools/image/disk.sh). */
+const MIB = 1024 * 1024;
+const BOOT_AT = 2 * MIB;
+const SLOT_A_AT = 34 * MIB;
+const SLOT_BYTES = 256 * MIB;
 const DISK_BYTES = 2 * 1024 ** 3;
 const ENVIRONMENT_BYTES = 1024;
 
 export interface Disk {
   readonly file: string;
+  /** Where it is served with a cache that power cuts empty (VolatileDisk); without, the file itself is used. */
+  readonly served?: string;
 }
 
 export async function makeDisk(image: string, file: string): Promise<Disk> {
@@ -36,6 +43,14 @@ export async function provision(
     await writeFile(file, content);
     await mcopy(disk, file, `::provision/${name}`);
   }
+}
+
+/** What is in slot A. Only for a machine that is off. */
+export async function slotADigest({ file }: Disk): Promise<string> {
+  const hash = createHash("sha256");
+  for await (const chunk of createReadStream(file, { start: SLOT_A_AT, end: SLOT_A_AT + SLOT_BYTES - 1 }))
+    hash.update(chunk as Buffer);
+  return hash.digest("hex");
 }
 
 /** GRUB's variables, with words for the kernel. */

@@ -1,5 +1,5 @@
 // The image in a virtual machine, started by its own boot loader. Killing QEMU is what pulls the plug: what the guest had
-// not yet given to its disk is gone. (What it had given is in files of the host and stays, also without a flush.)
+// not yet given to its disk is gone. What it had given without flushing is gone only with a VolatileDisk.
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFile, rm, writeFile } from "node:fs/promises";
@@ -133,8 +133,12 @@ async function commandLine({ disk, folder, forward = new Map(), uefi = false }: 
       `socket,id=console,path=${join(folder, "console.sock")},server=on,wait=off,logfile=${join(folder, "console")}`,
     ],
     ...["-serial", "chardev:console", "-serial", `unix:${join(folder, "root")},server=on,wait=off`],
-    ...["-drive", `if=none,id=disk,file=${disk.file},format=raw`, "-device", "virtio-blk-pci,drive=disk"],
+    ...["-drive", `if=none,id=disk,${drive(disk)},format=raw`, "-device", "virtio-blk-pci,drive=disk"],
     ...["-device", "i6300esb", "-device", "virtio-rng-pci"],
     ...["-netdev", `user,id=net${forwards}`, "-device", "virtio-net-pci,netdev=net,romfile="],
   ];
+}
+
+function drive({ file, served }: Disk): string {
+  return served === undefined ? `file=${file}` : `file.driver=nbd,file.server.type=unix,file.server.path=${served}`;
 }
