@@ -35,6 +35,8 @@ interface Unit {
   readonly device: string;
   readonly number: number;
   state: "opening" | "ready" | "leaving";
+  /** Of one that leaves: it is opened again when it has left. */
+  again: boolean;
   problem: string | undefined;
   failures: number;
   cancel: (() => void) | undefined;
@@ -83,13 +85,25 @@ export class Units {
   want(devices: ReadonlySet<string>): void {
     for (const unit of this.#units.values()) if (!devices.has(unit.device)) this.#remove(unit, false);
     for (const device of devices) {
-      if (this.#units.has(device)) continue;
+      const known = this.#units.get(device);
+      if (known !== undefined) {
+        known.again = true;
+        continue;
+      }
       const number = this.#freeNumber();
       if (number === undefined) {
         this.#options.log.warn({ device }, "more devices are in LUN maps than the bridge has places for");
         continue;
       }
-      const unit: Unit = { device, number, state: "opening", problem: undefined, failures: 0, cancel: undefined };
+      const unit: Unit = {
+        device,
+        number,
+        state: "opening",
+        again: false,
+        problem: undefined,
+        failures: 0,
+        cancel: undefined,
+      };
       this.#numbers.add(number);
       this.#units.set(device, unit);
       this.#open(unit);
@@ -139,8 +153,8 @@ export class Units {
   }
 
   #ready(unit: Unit): void {
-    // While it was being opened it may have left the LUN maps.
-    if (unit.state === "leaving") {
+    // While it was being opened it may have left the LUN maps, and come back.
+    if (unit.state === "leaving" && !unit.again) {
       unit.state = "ready";
       this.#remove(unit, false);
       return;
@@ -152,10 +166,11 @@ export class Units {
   }
 
   #failed(unit: Unit, error: unknown): void {
-    if (unit.state === "leaving" || this.#stopped) {
+    if ((unit.state === "leaving" && !unit.again) || this.#stopped) {
       this.#forget(unit);
       return;
     }
+    unit.state = "opening";
     unit.problem = error instanceof Error ? error.message : String(error);
     const waitMs = Math.min(RETRY_MS.most, RETRY_MS.first * 2 ** Math.min(unit.failures, 10));
     if (unit.failures === 0)
@@ -177,6 +192,7 @@ export class Units {
   }
 
   #remove(unit: Unit, again: boolean): void {
+    unit.again = again;
     if (unit.state === "leaving") return;
     const waiting = unit.cancel;
     unit.cancel = undefined;
@@ -190,7 +206,7 @@ export class Units {
     }
     this.#options.onChange(unit.device);
     const gone = (): void => {
-      if (!again || this.#stopped) {
+      if (!unit.again || this.#stopped) {
         this.#forget(unit);
         return;
       }

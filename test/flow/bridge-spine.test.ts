@@ -172,9 +172,14 @@ test("a session whose target leaves the configuration ends; one whose LUN leaves
   const open = (lun: number) =>
     native.openLu({ transport: "iscsi", portal: `127.0.0.1:${port}`, target: TARGET, lun, initiator: INITIATOR });
   const lu = await open(7);
-  const ready = (): Promise<number> => lu.execute(new Uint8Array(6)).then(({ status }) => status);
+  const told: string[] = [];
+  const ready = async (): Promise<number> => {
+    const { status, sense } = await lu.execute(new Uint8Array(6));
+    told.push(status === 0 ? "ready" : `${sense[12]?.toString(16)}/${sense[13]?.toString(16)}`);
+    return status;
+  };
   t.is(await ready(), 2, "a new nexus has a unit attention");
-  t.is(await ready(), 0);
+  t.is(await ready(), 0, told.slice(0, 20).join());
   await bridge.reload(settings(`[[target]]\nname = "${TARGET}"\nluns = [{ lun = 0, device = "disk0" }]\n`));
   const gone = await lu.execute(new Uint8Array(6));
   t.is(gone.status, 2);
@@ -184,7 +189,7 @@ test("a session whose target leaves the configuration ends; one whose LUN leaves
   // The unit itself may come a moment later than the map, and its path with it.
   for (let turn = 0; turn < 500 && (await ready()) !== 0; turn++)
     await new Promise((resolve) => setTimeout(resolve, 20));
-  t.is(await ready(), 0);
+  t.is(await ready(), 0, told.slice(0, 20).join());
   await bridge.reload(settings(`[[target]]\nname = "iqn.2024-01.org.example:other"\nluns = []\n`));
   const lost = await lu.execute(new Uint8Array(6)).catch(() => undefined);
   t.not(lost?.outcome, "delivered");
