@@ -58,7 +58,7 @@ export const DEVICE_VERBS: readonly Verb[] = [
     words: "trace show",
     help: "what was recorded, decoded, on the console or as a pcap file",
     detail:
-      "The file holds, for each command, an iSCSI SCSI Command PDU and its SCSI Response PDU in TCP segments of raw IPv4 (LINKTYPE_RAW), so that Wireshark and tshark decode CDBs and sense data; addresses, ports and sequence numbers are made up, one connection for each nexus, and one for what the bridge itself sent to each device.",
+      "The file holds, for each command, an iSCSI SCSI Command PDU and its SCSI Response PDU in TCP segments of raw IPv4 (LINKTYPE_RAW), so that Wireshark and tshark decode CDBs and sense data; addresses, ports and sequence numbers are made up, one connection for each nexus, and one for what the bridge itself sent to each device. Wireshark takes every device for a disk until it is told otherwise (preference scsi.decode_scsi_messages_as: Sequential Device, Medium Changer Device).",
     options: [
       { name: "last", value: "commands", help: "so many (default: all)" },
       { name: "follow", help: "go on with what comes, until Ctrl-C" },
