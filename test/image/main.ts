@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // npm run test:image -- [--board NAME] [--cuts N] [--seed N] [--only PART]… [--no-build] [--keep] [--json]: starts the image
 // in QEMU by its own boot loader and looks whether everything is as board/README.md says. Parts: start, footprint, uefi,
-// cuts, updates. Exit code 1 when anything did not hold.
+// cuts, updates, interrupted. Exit code 1 when anything did not hold.
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
@@ -17,9 +17,11 @@ import { Bench } from "./lib/bench.js";
 import { makeDisk, provision, setEnvironment } from "./lib/disk.js";
 import { Findings } from "./lib/test.js";
 import { Vm } from "./lib/vm.js";
-import { updates } from "./updates.js";
+import { interrupted, updates } from "./updates.js";
 
-const PARTS = ["start", "footprint", "uefi", "cuts", "updates"];
+const PARTS = ["start", "footprint", "uefi", "cuts", "updates", "interrupted"];
+/** An update, where it was not measured. */
+const INSTALL_MS = 5000;
 const ROOT_SHELL = "systemd.wants=gantry-rescue@ttyS1.service";
 const NETWORK = "[Match]\nName=en* eth*\n[Network]\nDHCP=ipv4\nNTP=10.0.2.2\n[DHCPv4]\nUseNTP=no\n";
 
@@ -92,7 +94,9 @@ async function main(): Promise<void> {
   }
   const lot = new Lot(Number(values.seed));
   if (wanted("cuts")) await cuts(options, bench, Number(values.cuts), lot, find);
-  if (wanted("updates")) await updates(options, bench, images, board, lot, find);
+  let installMs = INSTALL_MS;
+  if (wanted("updates")) installMs = await updates(options, bench, images, board, find);
+  if (wanted("interrupted")) await interrupted(options, bench, images, board, installMs, lot, find);
   time.close();
   await bench.stop();
   if (wanted("footprint")) await keep(board, figures);

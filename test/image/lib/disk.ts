@@ -12,8 +12,10 @@ export const run = promisify(execFile);
 /** Where the partitions begin (tools/image/disk.sh). */
 const MIB = 1024 * 1024;
 const BOOT_AT = 2 * MIB;
-const SLOT_A_AT = 34 * MIB;
+const SLOT_AT = { A: 34 * MIB, B: 290 * MIB } as const;
 const SLOT_BYTES = 256 * MIB;
+
+export type Slot = keyof typeof SLOT_AT;
 const DISK_BYTES = 2 * 1024 ** 3;
 const ENVIRONMENT_BYTES = 1024;
 
@@ -45,10 +47,10 @@ export async function provision(
   }
 }
 
-/** What is in slot A. Only for a machine that is off. */
-export async function slotADigest({ file }: Disk): Promise<string> {
+/** What is in a slot. Only for a machine that is off. */
+export async function slotDigest({ file }: Disk, slot: Slot): Promise<string> {
   const hash = createHash("sha256");
-  for await (const chunk of createReadStream(file, { start: SLOT_A_AT, end: SLOT_A_AT + SLOT_BYTES - 1 }))
+  for await (const chunk of createReadStream(file, { start: SLOT_AT[slot], end: SLOT_AT[slot] + SLOT_BYTES - 1 }))
     hash.update(chunk as Buffer);
   return hash.digest("hex");
 }
