@@ -47,9 +47,14 @@ function run(
       stream.on("end", () => rest !== "" && onLine(rest));
     }
     child.on("error", reject);
-    child.on("close", (code) => resolve(code ?? 1));
+    child.on("close", (code, signal) => {
+      if (signal !== null) onLine(`${command} was ended by ${signal}`);
+      resolve(code ?? 1);
+    });
   });
 }
+
+const LAST_LINES = 40;
 
 /** A command that is one check: its output is shown only when it fails. */
 async function check(command: string, ...args: string[]): Promise<Tally> {
@@ -121,12 +126,15 @@ async function ctest(
 async function ava(node: string, files: readonly string[] = positionals, env: NodeJS.ProcessEnv = {}): Promise<Tally> {
   const tally: Tally = { passed: 0, failed: 0, skipped: 0 };
   let failing = false;
+  // What it said last that is no test: it may have ended without one that failed.
+  let last: string[] = [];
   const code = await run(
     node,
     ["node_modules/ava/entrypoints/cli.mjs", "--tap", ...files],
     (line) => {
       const point = /^(not ok|ok) \d+ - (.*?)(?: # (SKIP|TODO).*)?$/.exec(line);
       if (point === null) {
+        last = [...last.slice(1 - LAST_LINES), line];
         if (failing ? !line.startsWith("# ") : line.includes("SKIPPED")) console.log(line);
         return;
       }
@@ -141,7 +149,10 @@ async function ava(node: string, files: readonly string[] = positionals, env: No
     },
     { ...process.env, ...env, PATH: `${node.slice(0, node.lastIndexOf("/"))}:${process.env.PATH}` },
   );
-  if (code !== 0 && tally.failed === 0) tally.failed++;
+  if (code !== 0 && tally.failed === 0) {
+    tally.failed++;
+    console.log([`not ok: ava ended with code ${code}, and no test had failed; it said last:`, ...last].join("\n"));
+  }
   return tally;
 }
 
