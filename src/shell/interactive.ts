@@ -8,6 +8,7 @@ import { completions } from "./complete.js";
 import { wrap } from "./fit.js";
 import { HISTORY_LINES, historyFile, readHistory, writeHistory } from "./history.js";
 import { Keyboard } from "./keyboard.js";
+import { leave } from "./leave.js";
 import { LEAVE, runLine } from "./lines.js";
 import { showPages } from "./pager.js";
 import type { BrokerFacts } from "./room.js";
@@ -76,7 +77,7 @@ export class InteractiveShell {
     ] as const)
       process.on(signal, () => {
         writeHistory(this.#historyFile, this.#history);
-        process.exit(code);
+        leave(code);
       });
     this.#keyboard.start();
     const left = new Promise<void>((resolve) => {

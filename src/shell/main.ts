@@ -9,6 +9,7 @@ import type { Client } from "./client.js";
 import { completions } from "./complete.js";
 import { COMPLETE } from "./completion-script.js";
 import { InteractiveShell, namesOf } from "./interactive.js";
+import { hungUp, leave } from "./leave.js";
 import { LEAVE, runLine } from "./lines.js";
 import { programOf } from "./program.js";
 import { runVerb } from "./run-verb.js";
@@ -31,7 +32,7 @@ const write = (text: string): void => void process.stdout.write(text);
 const interrupt = new AbortController();
 
 // A reader that has seen enough (gantry … | head) is no defect.
-process.stdout.on("error", () => process.exit(EXIT.REFUSED));
+process.stdout.on("error", () => leave(EXIT.REFUSED));
 
 // Its words and options are its own, so they are not read here.
 if (process.argv[2] === "xcopy") void handOver(process.argv.slice(3));
@@ -69,9 +70,10 @@ async function withoutVerb(program: Command): Promise<void> {
   const [unknown] = program.args;
   if (unknown !== undefined) program.error(`error: unknown command '${unknown}'`, { exitCode: EXIT.USE });
   const client = clientOf(program);
-  if (client.terminal.interactive && !client.json)
+  if (client.terminal.interactive && !client.json) {
     await new InteractiveShell(client.asker, client.terminal, process.stdin, process.stdout).run();
-  else await fromInput(client);
+    if (hungUp()) leave(EXIT.REFUSED);
+  } else await fromInput(client);
 }
 
 /** One command a line. All are tried; the exit code is the worst. */

@@ -1,8 +1,9 @@
 // The shell as a person uses it: the real `gantry` at a pseudo-terminal, against a real daemon.
-import { spawn, spawnSync } from "node:child_process";
+import { execFile, spawn, spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { promisify } from "node:util";
 import test from "ava";
 import { runProgram } from "./daemon-parts.js";
 import { ESCAPE, MOVES, place, SHELL, sit } from "./shell-parts.js";
@@ -185,4 +186,33 @@ test("one verb a call: --json anywhere, wrong use is 2, a confirmation that is m
   t.is((await gantry("--role", "technician", "reservation", "clear", "disk0", "--confirm", "disk0")).code, 1);
   t.is(await daemon.stop(), 0);
   t.is((await gantry("show", "system")).code, 3);
+});
+
+/** Types a line when the prompt is there, hangs the terminal up a moment later, and says how the program ended. */
+const HANG_UP = `
+import os, pty, signal, sys, time
+pid, fd = pty.fork()
+if pid == 0:
+    os.execvp(sys.argv[1], sys.argv[1:])
+def sees(what):
+    seen = b""
+    while what not in seen:
+        seen += os.read(fd, 65536)
+sees(b"> ")
+os.write(fd, b"show keys\\r")
+sees(b"\\r\\n")
+time.sleep(1)
+os.close(fd)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), -signal.SIGHUP)
+`;
+
+test("a terminal that is hung up ends the shell by that signal, and the history stays", async (t) => {
+  const here = await place(t);
+  const home = join(here.directory, "home");
+  const command = [process.execPath, SHELL, "--socket", here.socket];
+  const env = { ...process.env, TERM: "vt220", XDG_STATE_HOME: home };
+  const { stdout } = await promisify(execFile)("python3", ["-c", HANG_UP, ...command], { env, timeout: 60_000 });
+  const [ended, hangUp] = stdout.trim().split(" ");
+  t.is(ended, hangUp);
+  t.true(readFileSync(join(home, "gantry", "history"), "utf8").includes("show keys"));
 });
