@@ -1,7 +1,7 @@
 // Traces of a real server's commands: decoded on the console, followed at a terminal, and as a file; never their data.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import test from "ava";
+import test, { type ExecutionContext } from "ava";
 import { asc, grant, ONE, read, startGate, TEST_UNIT_READY, TWO, write } from "../lib/gate-plant.js";
 import { succeeded } from "../lib/job-plant.js";
 import { rawDisk, rawList, VOLUME } from "../lib/raw-disk.js";
@@ -9,14 +9,20 @@ import { TerminalProcess } from "../lib/terminal.js";
 import { runProgram } from "./daemon-parts.js";
 import { SHELL } from "./shell-parts.js";
 
-test("the commands of one server, decoded, with sense in words; those of another are not there", async (t) => {
-  const { bridge, directory, open } = await startGate(t);
+/** One verb a call, which succeeds. */
+function shellOf(t: ExecutionContext, directory: string) {
   const socket = join(directory, "state", "gantry.sock");
   const gantry = async (...args: string[]): Promise<string> => {
     const { code, stdout, stderr } = await runProgram(SHELL, ["--socket", socket, ...args]);
     t.is(code, 0, stderr);
     return stdout;
   };
+  return { socket, gantry };
+}
+
+test("the commands of one server, decoded, with sense in words; those of another are not there", async (t) => {
+  const { bridge, directory, open } = await startGate(t);
+  const { socket, gantry } = shellOf(t, directory);
   await grant(bridge, ONE);
   await grant(bridge, TWO, { right: ["read"] });
   const [one, two] = [await open(ONE), await open(TWO)];
@@ -64,12 +70,7 @@ test("the commands of a copy job to a device, beside those of servers", async (t
   const { bridge, directory, open } = await startGate(t, {
     prepare: (dir) => void rawDisk(join(dir, "disk1"), 16, "x"),
   });
-  const socket = join(directory, "state", "gantry.sock");
-  const gantry = async (...args: string[]): Promise<string> => {
-    const { code, stdout, stderr } = await runProgram(SHELL, ["--socket", socket, ...args]);
-    t.is(code, 0, stderr);
-    return stdout;
-  };
+  const { gantry } = shellOf(t, directory);
   await grant(bridge, ONE);
   const one = await open(ONE);
   await one.execute(TEST_UNIT_READY);

@@ -46,6 +46,7 @@ const find = new Findings(values.json);
 const figures: Figures = new Map();
 const folder = mkdtempSync(join(tmpdir(), "gantry-image-"));
 process.on("SIGINT", () => process.exit(130));
+process.on("SIGTERM", () => process.exit(143));
 
 async function main(): Promise<void> {
   if (!values["no-build"]) {

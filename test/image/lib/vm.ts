@@ -11,6 +11,12 @@ import type { Disk } from "./disk.js";
 
 const OVMF = { code: "/usr/share/OVMF/OVMF_CODE_4M.fd", variables: "/usr/share/OVMF/OVMF_VARS_4M.fd" };
 
+/** No machine outlives the test, however that ends. */
+const running = new Set<ChildProcess>();
+process.on("exit", () => {
+  for (const child of running) child.kill("SIGKILL");
+});
+
 export interface VmOptions {
   readonly disk: Disk;
   /** For sockets and the console's text. */
@@ -36,6 +42,8 @@ export class Vm {
   static async start(options: VmOptions): Promise<Vm> {
     await rm(join(options.folder, "console.sock"), { force: true });
     const child = spawn("qemu-system-x86_64", await commandLine(options), { stdio: ["ignore", "ignore", "pipe"] });
+    running.add(child);
+    child.once("exit", () => running.delete(child));
     let said = "";
     child.stderr?.setEncoding("utf8").on("data", (text: string) => {
       said += text;
